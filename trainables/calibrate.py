@@ -1,0 +1,96 @@
+"""How many replicas to stack: a few timed steps for growing stacks, bounded by memory."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from trainables.datasets import Dataset
+from trainables.lockstep import Stack, Task, make_task
+from trainables.models import ModelSpec
+from trainables.recipe import Recipe
+
+STACKS = (1, 2, 4, 8, 16, 32, 64)
+SLOW_STEP = 1.0  # seconds; where one replica's step takes this long, no overhead is left to share
+GAIN = 0.95  # a stack must take at most this share of one replica's time to be preferred to it
+MEMORY_SHARE = 0.5  # of what is free
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The stack that trained fastest, and the training time that it would need for one replica in seconds."""
+
+    stack: int
+    seconds_per_replica: float
+
+
+def calibrate(
+    recipe: Recipe,
+    dataset: str | Mapping[str, Any] | Dataset,
+    model: ModelSpec,
+    *,
+    device: str | torch.device = "cpu",
+) -> Calibration:
+    """Times a few steps of growing stacks of half-subset replicas; takes about a second for small models."""
+    return fastest_stack(make_task(recipe, dataset, model, device=device))
+
+
+def fastest_stack(task: Task) -> Calibration:
+    """The stack with the least time a replica; one replica alone unless stacking saves 5 % or more."""
+    free, start = _memory(task.data.device)
+    seconds: dict[int, float] = {}
+    for k in STACKS[:1] if task.dropout else STACKS:
+        try:
+            seconds[k] = _seconds_per_step(task, k) / k
+        except (RuntimeError, MemoryError) as error:
+            if k == 1 or not out_of_memory(error):
+                raise
+            break
+        used = _memory(task.data.device)[1] - start
+        if (
+            seconds[k] > SLOW_STEP
+            or 2 * used > MEMORY_SHARE * free
+            or seconds[k] > 1.2 * min(seconds.values())
+        ):
+            break
+    best = min(seconds, key=seconds.__getitem__)
+    if seconds[best] > GAIN * seconds[1]:
+        best = 1
+    steps = -(-task.size // task.recipe.batch_size) * task.epochs
+    return Calibration(best, seconds[best] * steps)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether this is the device's or the host's memory running out, in any of the ways that torch says
+    so."""
+    says = str(error)
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in says
+
+
+def _seconds_per_step(task: Task, k: int) -> float:
+    """The fastest of three runs of some steps, after a warm-up."""
+    stack = Stack(task, range(k))
+    times = []
+    for steps in (1, *[min(stack.sampler.steps, 20)] * 3):
+        begin, stack.epoch = time.perf_counter(), 0
+        stack.train_epoch(steps)
+        times.append((time.perf_counter() - begin) / steps)
+        if times[-1] > SLOW_STEP:
+            break
+    return min(times[1:] or times)
+
+
+def _memory(device: torch.device) -> tuple[int, int]:
+    """Free bytes, and the most that this process has used so far."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0], torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    pages = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"
+    return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE"), peak

@@ -1,0 +1,66 @@
+"""The loss of every example, and the defences that change it. Classes come first: logits and targets ``[C,
+...]``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from trainables.recipe import Recipe
+
+# Logits and soft targets [C, ..., B] of a batch -> one loss an example [..., B]; their mean is what is
+# trained on.
+Objective = Callable[[Tensor, Tensor], Tensor]
+
+
+def objective(recipe: Recipe, epoch: int = 0) -> Objective:
+    """Cross-entropy with the recipe's label smoothing, confidence penalty and RelaxLoss.
+
+    ``label_smoothing`` s: the target becomes (1-s) t + s/C (Szegedy et al. 2016, section 7); s in 0..1.
+    ``confidence_penalty`` b: the loss loses b H(p), H the prediction's entropy (Pereyra et al. 2017, equation
+    3); nats per nat, 0.1 to 1.
+    """
+
+    def losses(logits: Tensor, targets: Tensor) -> Tensor:
+        log_p = logits.log_softmax(0)
+        if recipe.label_smoothing:
+            targets = targets.lerp(torch.full_like(targets, 1 / len(targets)), recipe.label_smoothing)
+        loss = -(targets * log_p).sum(0)
+        if recipe.confidence_penalty:
+            loss = loss + recipe.confidence_penalty * (log_p.exp() * log_p).sum(0)
+        return relaxed(loss, log_p, targets, recipe.relaxloss, epoch) if recipe.relaxloss else loss
+
+    return losses
+
+
+def relaxed(loss: Tensor, log_p: Tensor, targets: Tensor, level: float, epoch: int) -> Tensor:
+    """RelaxLoss: descent while the batch's mean loss is above ``level``, else ascent or posterior flattening.
+
+    Chen et al. 2022, algorithm 1, case by case as in the authors' code: below the level, even epochs train on
+    |mean - level|; odd ones on the negative loss plus, where the prediction is wrong, the cross-entropy with
+    soft labels that keep the true class's confidence and share the rest equally. ``level`` in nats, 0.1 to 2.
+    """
+    above = loss.detach().mean(-1, keepdim=True) > level
+    if epoch % 2 == 0:
+        return torch.where(above, loss - level, level - loss)
+    p = log_p.detach().exp()
+    true = targets == targets.amax(0)
+    own = (p * true).sum(0)
+    soft = torch.where(true, own, (1 - own) / (len(p) - 1))
+    wrong = p.argmax(0) != targets.argmax(0)
+    return torch.where(above, loss, -(soft * log_p).sum(0) * wrong - loss)
+
+
+def mixed(x: Tensor, targets: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+    """mixup: every example and its target become ``share`` of themselves and 1 - share of the next in the
+    batch.
+
+    Zhang et al. 2018, section 2: share ~ Beta(a, a), a the recipe's ``mixup``, 0.1 to 1. Batches come in
+    random order, so the next example is a random partner. ``x[K, B, ...]``, ``targets[C, K, B]``, one
+    ``share[K]`` a replica.
+    """
+    partner = x.roll(-1, 1)
+    x = torch.lerp(partner, x, share.view(-1, *[1] * (x.ndim - 1)).to(x.dtype))
+    return x, torch.lerp(targets.roll(-1, -1), targets, share[:, None].to(targets.dtype))

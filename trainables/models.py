@@ -1,0 +1,238 @@
+"""Architectures by name: ``build_model({"name": "mlp", "hidden": [128]}, input_shape, num_classes)``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from math import gcd, prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trainables.registry import UserError, lookup, nearest
+
+Shape = Sequence[int]
+ModelSpec = str | Mapping[str, Any]
+
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "batch": nn.BatchNorm2d,
+    "group": lambda channels: nn.GroupNorm(gcd(32, channels), channels),
+    "none": lambda _: nn.Identity(),
+}
+
+
+def mlp(shape: Shape, classes: int, *, hidden: Sequence[int] = (128, 128), norm: str = "none") -> nn.Module:
+    """Dense layers with ReLU between them; images are flattened. ``hidden``: width of each hidden layer."""
+    layers: list[nn.Module] = [nn.Flatten()] if len(shape) > 1 else []
+    widths = [prod(shape), *hidden]
+    for before, after in pairwise(widths):
+        layers += [nn.Linear(before, after), _norm(norm, after, nn.BatchNorm1d), nn.ReLU()]
+    layers.append(nn.Linear(widths[-1], classes))
+    return nn.Sequential(*(layer for layer in layers if not isinstance(layer, nn.Identity)))
+
+
+def cnn(shape: Shape, classes: int, *, width: int = 16, norm: str = "none") -> nn.Module:
+    """Two 3x3 convolutions of ``width`` and ``2 * width`` channels, each halved by pooling, and one dense
+    layer."""
+    channels, height, breadth = _image("cnn", shape, at_least=4)
+    layers: list[nn.Module] = []
+    for before, after in ((channels, width), (width, 2 * width)):
+        layers += [nn.Conv2d(before, after, 3, padding=1), _norm(norm, after), nn.ReLU(), nn.MaxPool2d(2)]
+    features = 2 * width * (height // 4) * (breadth // 4)
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, 64), nn.ReLU(), nn.Linear(64, classes))
+
+
+def _vision() -> Any:
+    """torchvision's models, imported on use: that takes longer than torch itself, in every worker."""
+    from torchvision import models
+
+    return models
+
+
+def resnet18(shape: Shape, classes: int, *, norm: str = "batch") -> nn.Module:
+    """torchvision's ResNet-18 with the CIFAR stem: a 3x3 convolution of stride 1 and no pooling (He et al.
+    2016)."""
+    channels, *_ = _image("resnet18", shape, at_least=8)
+    model = _vision().resnet18(num_classes=classes, norm_layer=lambda c: _norm(norm, c))
+    model.conv1 = _conv3(channels, 64)
+    model.maxpool = nn.Identity()
+    return model
+
+
+def wide_resnet(shape: Shape, classes: int, *, depth: int, width: int, norm: str = "batch") -> nn.Module:
+    """Wide residual network WRN-depth-width, pre-activation, no dropout (Zagoruyko and Komodakis 2016)."""
+    if depth < 10 or (depth - 4) % 6:
+        raise UserError(f"model 'wide_resnet': depth {depth} is not 6 n + 4, as in 10, 16, 28 or 40")
+    channels, *_ = _image("wide_resnet", shape, at_least=8)
+    widths = [16 * width, 32 * width, 64 * width]
+    layers: list[nn.Module] = [_conv3(channels, 16)]
+    before = 16
+    for group, after in enumerate(widths):
+        for block in range((depth - 4) // 6):
+            layers.append(_PreActivation(before, after, 2 if group and not block else 1, norm))
+            before = after
+    layers += [
+        _norm(norm, before),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(before, classes),
+    ]
+    return nn.Sequential(*layers)
+
+
+def wrn28_2(shape: Shape, classes: int, *, norm: str = "batch") -> nn.Module:
+    """WRN-28-2, 1.5 million parameters."""
+    return wide_resnet(shape, classes, depth=28, width=2, norm=norm)
+
+
+def wrn16_4(shape: Shape, classes: int, *, norm: str = "batch") -> nn.Module:
+    """WRN-16-4, 2.7 million parameters; the network of De et al. 2022 for CIFAR-10 under differential
+    privacy."""
+    return wide_resnet(shape, classes, depth=16, width=4, norm=norm)
+
+
+def vgg11(shape: Shape, classes: int, *, norm: str = "batch") -> nn.Module:
+    """torchvision's VGG-11 features (Simonyan and Zisserman 2015) under one dense layer, as is usual on
+    CIFAR."""
+    channels, *_ = _image("vgg11", shape, at_least=32)
+    layers: list[nn.Module] = []
+    for layer in _vision().vgg11_bn(num_classes=classes, init_weights=False).features:
+        layers.append(_norm(norm, layer.num_features) if isinstance(layer, nn.BatchNorm2d) else layer)
+    layers[0] = nn.Conv2d(channels, 64, 3, padding=1)
+    model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, classes))
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+    return model
+
+
+def vit_tiny(shape: Shape, classes: int, *, patch: int = 4, depth: int = 12) -> nn.Module:
+    """torchvision's Vision Transformer at ViT-Ti size: width 192, 3 heads (Touvron et al. 2021). It has
+    LayerNorm."""
+    channels, height, breadth = _image("vit-tiny", shape, at_least=patch)
+    if height != breadth or height % patch:
+        raise UserError(
+            f"model 'vit-tiny': images of {height}x{breadth} do not split into patches of {patch}x{patch}"
+        )
+    model = _vision().VisionTransformer(
+        image_size=height, patch_size=patch, num_layers=depth, num_heads=3, hidden_dim=192, mlp_dim=768,
+        num_classes=classes,
+    )  # fmt: skip
+    if channels != 3:
+        model.conv_proj = nn.Conv2d(channels, 192, patch, patch)
+        nn.init.trunc_normal_(model.conv_proj.weight, std=(channels * patch * patch) ** -0.5)
+        nn.init.zeros_(model.conv_proj.bias)
+    return model
+
+
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "mlp": mlp,
+    "cnn": cnn,
+    "resnet18": resnet18,
+    "wide_resnet": wide_resnet,
+    "wrn28-2": wrn28_2,
+    "wrn16-4": wrn16_4,
+    "vgg11": vgg11,
+    "vit-tiny": vit_tiny,
+}
+
+
+def resolve_model(spec: ModelSpec) -> dict[str, Any]:
+    """The model as a mapping, the defaults of a registered one filled in; two specs of one model resolve
+    alike.
+
+    Raises:
+        UserError: no such model, or an option that it does not have or whose value it cannot take.
+
+    >>> resolve_model("mlp")
+    {'name': 'mlp', 'hidden': [128, 128], 'norm': 'none'}
+    """
+    given = {"name": spec} if isinstance(spec, str) else dict(spec)
+    if not isinstance(name := given.pop("name", None), str):
+        raise UserError(f"model {dict(given)!r} has no name; expected one of {', '.join(MODELS)}")
+    factory = lookup("model", name, MODELS)
+    parameters = list(inspect.signature(factory).parameters.values())[2:]
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        options = {p.name: p.default for p in parameters}
+        for option in given:
+            if option not in options:
+                raise UserError(f"model {name!r} has no option {option!r}; {_choices(option, options)}")
+        given = options | given
+    if missing := [option for option, value in given.items() if value is inspect.Parameter.empty]:
+        raise UserError(f"model {name!r} needs option {missing[0]!r}")
+    if name in MODELS:
+        _check_options(name, given)
+    return {"name": name} | {k: list(v) if isinstance(v, tuple) else v for k, v in given.items()}
+
+
+def build_model(spec: ModelSpec, input_shape: Shape, num_classes: int) -> nn.Module:
+    """A freshly initialised module: ``[B, *input_shape]`` -> logits ``[B, num_classes]``, weights from
+    torch's default generator."""
+    return model_factory(spec)(input_shape, num_classes)
+
+
+def model_factory(spec: ModelSpec) -> Callable[[Shape, int], nn.Module]:
+    """What builds the model that a spec names, its options checked.
+
+    A factory of your own, ``package.module:factory``, is called as ``factory(input_shape, num_classes,
+    **options)``.
+    """
+    options = resolve_model(spec)
+    factory = lookup("model", options.pop("name"), MODELS)
+    return lambda input_shape, num_classes: factory(tuple(input_shape), num_classes, **options)
+
+
+def _choices(option: str, options: Mapping[str, Any]) -> str:
+    return nearest(option, options) if options else "it takes none"
+
+
+def _check_options(name: str, options: Mapping[str, Any]) -> None:
+    for option, value in options.items():
+        if option == "norm":
+            if value not in NORMS:
+                raise UserError(f"model {name!r}: norm {value!r} is not known; {nearest(str(value), NORMS)}")
+            continue
+        values = value if option == "hidden" and isinstance(value, (list, tuple)) else [value]
+        if not all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in values):
+            raise UserError(f"model {name!r}: {option} {value!r} must be made of positive whole numbers")
+
+
+def _norm(kind: str, channels: int, batch: Callable[[int], nn.Module] = nn.BatchNorm2d) -> nn.Module:
+    return batch(channels) if kind == "batch" else NORMS[kind](channels)
+
+
+def _image(name: str, shape: Shape, *, at_least: int) -> tuple[int, int, int]:
+    if len(shape) != 3:
+        raise UserError(f"model {name!r} needs images [channels, height, width]; the data are {list(shape)}")
+    if min(shape[1:]) < at_least:
+        raise UserError(
+            f"model {name!r} needs images of at least {at_least} pixels; the data are {list(shape)}"
+        )
+    return shape[0], shape[1], shape[2]
+
+
+def _conv3(before: int, after: int, stride: int = 1) -> nn.Conv2d:
+    conv = nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False)
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    return conv
+
+
+class _PreActivation(nn.Module):
+    """BN-ReLU-conv twice; where the width changes the shortcut starts after the first ReLU."""
+
+    def __init__(self, before: int, after: int, stride: int, norm: str) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = _norm(norm, before), _norm(norm, after)
+        self.conv1, self.conv2 = _conv3(before, after, stride), _conv3(after, after)
+        same = before == after and stride == 1
+        self.shortcut = None if same else nn.Conv2d(before, after, 1, stride=stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = F.relu(self.norm1(x))
+        skip = x if self.shortcut is None else self.shortcut(h)
+        return torch.add(self.conv2(F.relu(self.norm2(self.conv1(h)))), skip)

@@ -1,0 +1,291 @@
+"""The record that one trial leaves: masks and per-example signals of its replicas, one ``.npz``, no pickles.
+
+Members of the archive (K replicas, Q queries, n examples; ``side`` is ``train`` or ``test``):
+``version``, ``recipe`` and ``context`` (JSON), ``seeds`` i8[K], ``members`` u1 packed bits [K, ceil(n/8)],
+``n_train``, ``n_test``, ``labels_train``, ``labels_test`` i4[n], ``canaries`` i4[c],
+``<side>_correct`` u1 packed bits [K, Q, ceil(n/8)], ``<side>_margin``, ``<side>_log_p_true``,
+``<side>_entropy``, ``<side>_modified_entropy`` f4[K, Q, n], and per replica ``test_accuracy``,
+``train_accuracy``, ``final_loss``, ``seconds``, ``epsilon``, ``delta`` f8[K] and ``epochs`` i8[K].
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ConfigDict
+
+from trainables import signals
+from trainables.registry import UserError
+from trainables.storage import Store
+from trainables.subsets import Subsets
+
+VERSION = 1
+SIDES = ("train", "test")
+FLOAT_SIGNALS = ("margin", "log_p_true", "entropy", "modified_entropy")
+PER_REPLICA = ("test_accuracy", "train_accuracy", "final_loss", "seconds", "epsilon", "delta", "epochs")
+
+Array = NDArray[Any]
+
+
+class RecordError(UserError):
+    """A record that is truncated, foreign or wrong; names the file and the field."""
+
+
+class Context(BaseModel):
+    """What decides a replica besides its recipe and its seed. Records of two contexts never mix."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: dict[str, Any]
+    fingerprint: str
+    model: dict[str, Any]
+    subsets: Subsets = Subsets()
+    sweep_seed: int = 0
+    queries: int = 1
+
+    @property
+    def context_id(self) -> str:
+        """Hash of what the replicas depend on: the data's bytes, not the path or name that found them."""
+        return content_id(self.model_dump(mode="json", exclude={"dataset"}, exclude_none=True))
+
+
+def content_id(value: Mapping[str, Any]) -> str:
+    """Ten hexadecimal digits that name a JSON value by its content."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:10]
+
+
+@dataclass(frozen=True)
+class Signals:
+    """Per-example signals of K replicas on n examples under Q queries, each ``[K, Q, n]``."""
+
+    correct: NDArray[np.bool_]
+    margin: Array
+    log_p_true: Array
+    entropy: Array
+    modified_entropy: Array
+
+    @staticmethod
+    def of(logits: ArrayLike, labels: ArrayLike) -> Signals:
+        """Signals of ``logits[K, Q, n, C]`` for ``labels[n]``. Ties go to the lower class."""
+        z, y = np.asarray(logits), np.asarray(labels)
+        values = (
+            signals.scaled_logit(z, y),
+            signals.log_p_true(z, y),
+            signals.entropy(z),
+            signals.modified_entropy(z, y),
+        )
+        return Signals(z.argmax(axis=-1) == y, *(v.astype(np.float32) for v in values))
+
+
+@dataclass(frozen=True)
+class Record:
+    """The replicas of one trial. ``members`` is bool ``[K, n_train]``; per-replica figures are ``[K]``.
+
+    Accuracies are fractions on the first query; ``train_accuracy`` is over each replica's own members.
+    ``epsilon`` is infinite and ``delta`` 0 where training was not differentially private.
+    """
+
+    recipe: dict[str, Any]
+    context: Context
+    seeds: NDArray[np.int64]
+    members: NDArray[np.bool_]
+    labels_train: Array
+    labels_test: Array
+    train: Signals
+    test: Signals
+    test_accuracy: Array
+    train_accuracy: Array
+    final_loss: Array
+    seconds: Array
+    epochs: Array
+    epsilon: Array
+    delta: Array
+    canaries: Array = field(default_factory=lambda: np.zeros(0, np.int32))
+
+    def arrays(self) -> dict[str, Array]:
+        """The archive's members by name."""
+        out: dict[str, Array] = {
+            "version": np.int64(VERSION),  # type: ignore[dict-item]
+            "recipe": np.array(json.dumps(self.recipe, sort_keys=True)),
+            "context": np.array(self.context.model_dump_json(exclude_none=True)),
+            "seeds": self.seeds.astype(np.int64),
+            "members": np.packbits(self.members, axis=-1),
+            "n_train": np.int64(len(self.labels_train)),  # type: ignore[dict-item]
+            "n_test": np.int64(len(self.labels_test)),  # type: ignore[dict-item]
+            "labels_train": self.labels_train.astype(np.int32),
+            "labels_test": self.labels_test.astype(np.int32),
+            "canaries": self.canaries.astype(np.int32),
+        }
+        for side, values in (("train", self.train), ("test", self.test)):
+            out[f"{side}_correct"] = np.packbits(values.correct, axis=-1)
+            out |= {f"{side}_{name}": getattr(values, name).astype(np.float32) for name in FLOAT_SIGNALS}
+        for name in PER_REPLICA:
+            out[name] = np.asarray(getattr(self, name), np.int64 if name == "epochs" else np.float64)
+        return out
+
+    def to_bytes(self) -> bytes:
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **self.arrays())
+        return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a block's record lies: recipe, context and a run of consecutive subset seeds, ends included."""
+
+    recipe_id: str
+    context_id: str
+    first: int
+    last: int
+
+    _name: ClassVar[re.Pattern[str]] = re.compile(
+        r"(?:.*/)?(?P<recipe>[0-9a-f]{10})/(?P<context>[0-9a-f]{10})-(?P<first>\d+)-(?P<last>\d+)\.npz"
+    )
+
+    @property
+    def path(self) -> str:
+        return f"records/{self.stem}.npz"
+
+    @property
+    def stem(self) -> str:
+        return f"{self.recipe_id}/{self.context_id}-{self.first}-{self.last}"
+
+    @property
+    def seeds(self) -> range:
+        return range(self.first, self.last + 1)
+
+    @classmethod
+    def parse(cls, path: str) -> Address | None:
+        """The address that a path spells, or None for a file that is no record."""
+        match = cls._name.fullmatch(path)
+        if match is None:
+            return None
+        return cls(match["recipe"], match["context"], int(match["first"]), int(match["last"]))
+
+
+def write_record(store: Store, address: Address, record: Record) -> None:
+    """Writes a record whole or not at all."""
+    store.write(address.path, record.to_bytes())
+
+
+@dataclass(frozen=True)
+class RecordFile:
+    """A record read lazily: each member is fetched, checked and unpacked when asked for by name."""
+
+    store: Store
+    path: str
+
+    @contextmanager
+    def _members(self) -> Iterator[Callable[[str], Array]]:
+        """Opens the archive once for several members; what is wrong with one becomes a RecordError."""
+        asked = "version"
+        try:
+            with self.store.open(self.path) as file, np.load(file, allow_pickle=False) as archive:
+
+                def member(name: str) -> Array:
+                    nonlocal asked
+                    asked = name
+                    return archive[name]
+
+                yield member
+        except KeyError:
+            raise self.error(asked, "is missing") from None
+        except RecordError:
+            raise
+        except (ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+            # not OSError: a storage that does not answer says nothing about the record
+            raise self.error(asked, f"cannot be read ({error})") from error
+
+    def _load(self, name: str) -> Array:
+        with self._members() as member:
+            return member(name)
+
+    def error(self, name: str, problem: str) -> RecordError:
+        return RecordError(f"record {self.store.uri}/{self.path}: field {name!r} {problem}")
+
+    def __getitem__(self, name: str) -> Array:
+        """A member as the Record holds it, bits unpacked; shapes and ranges checked."""
+        value = self._load(name)
+        if name in ("version", "recipe", "context", "seeds", "n_train", "n_test", "canaries"):
+            return value
+        k = len(self._load("seeds"))
+        n = int(self._load("n_test" if name.startswith(("test_", "labels_test")) else "n_train"))
+        if name in PER_REPLICA:
+            return self._shaped(name, value, (k,))
+        if name.startswith("labels_"):
+            return self._shaped(name, value, (n,))
+        if name == "members":
+            packed = self._shaped(name, value, (k, -(-n // 8)))
+            return np.unpackbits(packed, axis=-1, count=n).astype(bool)
+        queries = self.context.queries
+        if name.endswith("_correct"):
+            packed = self._shaped(name, value, (k, queries, -(-n // 8)))
+            return np.unpackbits(packed, axis=-1, count=n).astype(bool)
+        values = self._shaped(name, value, (k, queries, n))
+        if np.isnan(values).any():
+            raise self.error(name, "holds NaN")
+        return values
+
+    def _shaped(self, name: str, value: Array, shape: tuple[int, ...]) -> Array:
+        if value.shape != shape:
+            raise self.error(name, f"has shape {value.shape}, expected {shape}")
+        return value
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        return dict(json.loads(str(self._load("recipe"))))
+
+    @property
+    def context(self) -> Context:
+        return Context.model_validate_json(str(self._load("context")))
+
+    def check(self) -> None:
+        """Reads the directory of the archive and its small fields, never the signals.
+
+        Raises:
+            RecordError: the file is truncated, of another version, or not what its address says.
+        """
+        with self._members() as member:
+            version = int(member("version"))
+            if version != VERSION:
+                raise self.error("version", f"is {version}, expected {VERSION}")
+            address = Address.parse(self.path)
+            if address is None:
+                return
+            seeds = member("seeds")
+            if not np.array_equal(seeds, np.array(address.seeds)):
+                raise self.error(
+                    "seeds", f"are {seeds.tolist()}, the name says {address.first}-{address.last}"
+                )
+            context_id = Context.model_validate_json(str(member("context"))).context_id
+            if context_id != address.context_id:
+                raise self.error("context", f"is {context_id}, the name says {address.context_id}")
+            recipe_id = content_id(json.loads(str(member("recipe"))))
+            if recipe_id != address.recipe_id:
+                raise self.error("recipe", f"is {recipe_id}, the name says {address.recipe_id}")
+
+    def signals(self, side: str) -> Signals:
+        return Signals(*(self[f"{side}_{name}"] for name in ("correct", *FLOAT_SIGNALS)))
+
+    def read(self) -> Record:
+        """The whole record in memory."""
+        names: Iterable[str] = ("seeds", "members", "labels_train", "labels_test", "canaries", *PER_REPLICA)
+        return Record(
+            recipe=self.recipe,
+            context=self.context,
+            train=self.signals("train"),
+            test=self.signals("test"),
+            **{name: self[name] for name in names},
+        )

@@ -1,0 +1,43 @@
+"""Names to things: registry look-up, import strings, and the one error that a user's mistake raises."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class UserError(ValueError):
+    """A mistake in a spec, a file or an option. Its text is one line and is shown without a traceback."""
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """``"did you mean 'sam'?"`` for the closest choice, else the list of all choices."""
+    names = sorted(choices)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(names)}"
+
+
+def lookup(kind: str, name: str, registry: Mapping[str, T]) -> T:
+    """The entry called ``name``, or the object that an import string ``package.module:attribute`` names.
+
+    Raises:
+        UserError: the name is neither registered nor importable; says the nearest registered name.
+    """
+    if name in registry:
+        return registry[name]
+    if ":" in name:
+        return import_string(kind, name)
+    raise UserError(f"{kind} {name!r} is not known; {nearest(name, registry)}")
+
+
+def import_string(kind: str, name: str) -> T:  # type: ignore[type-var]
+    """The object that ``package.module:attribute`` names, found on the user's own Python path."""
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"{kind} {name!r} cannot be imported: {error}") from error

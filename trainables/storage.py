@@ -1,0 +1,198 @@
+"""A directory that may lie on disk, NFS or an object store; files appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Any, TypeVar, cast
+from urllib.parse import urlsplit
+
+from pyarrow import fs
+
+from trainables.registry import UserError
+
+T = TypeVar("T")
+
+# What a healthy object store answers now and then, in Arrow's words; anything else is an answer to keep.
+TRANSIENT = (
+    "NETWORK_CONNECTION",
+    "REQUEST_TIMEOUT",
+    "SLOW_DOWN",
+    "THROTTLING",
+    "SERVICE_UNAVAILABLE",
+    "INTERNAL_FAILURE",
+    "HTTP status 500",
+    "HTTP status 502",
+    "HTTP status 503",
+    "HTTP status 504",
+)
+PATIENCE = (
+    1.0,
+    2.0,
+    4.0,
+    8.0,
+    16.0,
+)  # seconds between attempts, each of which Arrow itself retries for a while
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a listing: its path below the store's root, and its size in bytes."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Store:
+    """Files below one root, named by relative paths with forward slashes; picklable, so trials carry it."""
+
+    uri: str
+
+    @staticmethod
+    def at(location: str | os.PathLike[str]) -> Store:
+        """The store at a path or a URI (``s3://``, ``gs://``, ``file://``); pyarrow.fs options after a ``?``.
+
+        Raises:
+            UserError: the URI cannot be opened, or holds credentials, which would show wherever it is shown.
+        """
+        text = os.fspath(location)
+        if "://" not in text or text.startswith("file://"):
+            return Store(str(Path(text.removeprefix("file://")).expanduser().absolute()))
+        secret, at, _ = urlsplit(text).netloc.rpartition("@")
+        if at:
+            bare = text.replace(secret + at, "", 1)
+            raise UserError(f"storage {bare!r}: credentials belong in the environment or ~/.aws, not here")
+        base, mark, query = text.partition("?")
+        store = Store(base.rstrip("/") + mark + query)
+        try:
+            store._open()
+        except (ValueError, OSError) as error:
+            raise UserError(f"storage {text!r} cannot be opened: {error}") from error
+        return store
+
+    @property
+    def local(self) -> Path | None:
+        """The root as a path where it is a plain directory, else None."""
+        return None if "://" in self.uri else Path(self.uri)
+
+    def _open(self) -> tuple[fs.FileSystem, str]:
+        if self.local is not None:
+            return fs.LocalFileSystem(), self.uri
+        return _filesystem(self.uri)
+
+    def _locate(self, path: str) -> tuple[fs.FileSystem, str]:
+        filesystem, root = self._open()
+        return filesystem, f"{root}/{path}" if path else root
+
+    def list(self, folder: str = "") -> list[Entry]:
+        """Every file below ``folder``, in order of path; empty where the folder does not exist."""
+        filesystem, root = self._open()
+        where = f"{root}/{folder}" if folder else root
+        selector = fs.FileSelector(where, allow_not_found=True, recursive=True)
+        infos = _patiently(lambda: filesystem.get_file_info(selector))
+        cut = len(root.rstrip("/")) + 1
+        files = [Entry(info.path[cut:], info.size) for info in infos if info.is_file]
+        return sorted((f for f in files if not _is_aside(f.path)), key=lambda f: f.path)
+
+    def exists(self, path: str) -> bool:
+        filesystem, where = self._locate(path)
+        return bool(_patiently(lambda: filesystem.get_file_info(where)).type != fs.FileType.NotFound)
+
+    def open(self, path: str) -> IO[bytes]:
+        """A seekable binary reader; object stores are read by range.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+        filesystem, where = self._locate(path)
+        return cast(IO[bytes], _patiently(lambda: filesystem.open_input_file(where)))
+
+    def read(self, path: str) -> bytes:
+        filesystem, where = self._locate(path)
+
+        def get() -> bytes:
+            with filesystem.open_input_file(where) as file:
+                return cast(bytes, file.read())
+
+        return _patiently(get)
+
+    def write(self, path: str, data: bytes | memoryview) -> None:
+        """Puts a file in place in one step: readers see the old content or the new, never a part."""
+        if self.local is not None:
+            _replace(self.local / path, data)
+            return
+        filesystem, where = self._locate(path)
+
+        def put() -> None:
+            with filesystem.open_output_stream(where) as out:
+                out.write(data)
+
+        _patiently(put)
+
+    def move(self, path: str, to: str) -> None:
+        filesystem, where = self._locate(path)
+        target = self._locate(to)[1]
+        if self.local is not None:
+            Path(target).parent.mkdir(parents=True, exist_ok=True)
+        filesystem.move(where, target)
+
+    def delete(self, path: str) -> None:
+        filesystem, where = self._locate(path)
+        filesystem.delete_file(where)
+
+    def __truediv__(self, folder: str) -> Store:
+        base, mark, query = self.uri.partition("?")
+        return Store(f"{base}/{folder}{mark}{query}")
+
+    def __str__(self) -> str:
+        return self.uri
+
+
+@lru_cache(maxsize=64)
+def _filesystem(uri: str) -> tuple[fs.FileSystem, str]:
+    if uri.startswith("s3://") and "allow_delayed_open" not in uri:
+        # A small object is then one PUT: whole or absent, and a third of the requests of a multipart upload.
+        uri += ("&" if "?" in uri else "?") + "allow_delayed_open=true"
+    return cast(tuple[fs.FileSystem, str], fs.FileSystem.from_uri(uri))
+
+
+def _patiently(attempt: Callable[[], T]) -> T:
+    """What ``attempt`` returns, tried again while an object store refuses for a reason that passes."""
+    for pause in PATIENCE:
+        try:
+            return attempt()
+        except OSError as error:
+            if not any(reason in str(error) for reason in TRANSIENT):
+                raise
+            time.sleep(pause)
+    return attempt()
+
+
+def _is_aside(path: str) -> bool:
+    return path.rsplit("/", 1)[-1].startswith(".aside-")
+
+
+def _replace(target: Path, data: bytes | memoryview) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, aside = tempfile.mkstemp(prefix=".aside-", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            out.write(data)
+            out.flush()
+            os.fsync(out.fileno())
+        os.chmod(aside, 0o644)
+        os.replace(aside, target)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
+
+
+def as_store(location: str | os.PathLike[str] | Store) -> Store:
+    """Accepts what a user passes for a sweep directory: a path, a URI or a Store."""
+    return location if isinstance(location, Store) else Store.at(cast(Any, location))

@@ -1,0 +1,52 @@
+"""Subset seed -> which examples a replica trains on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from trainables.seeding import stream
+
+
+class Subsets(BaseModel):
+    """How subset seeds draw training subsets.
+
+    ``half``: seeds 2k and 2k+1 draw complementary halves, so every example is IN for exactly half of the
+    replicas (Carlini et al. 2022, section IV). ``fraction``: independent uniform subsets of that share of the
+    examples (Feldman and Zhang 2020, section 2).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scheme: Literal["half", "fraction"] = "half"
+    fraction: float | None = Field(default=None, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _fraction_belongs_to_its_scheme(self) -> Subsets:
+        if self.scheme == "fraction" and self.fraction is None:
+            raise ValueError("scheme 'fraction' needs 'fraction', a number between 0 and 1")
+        if self.scheme == "half" and self.fraction is not None:
+            raise ValueError("'fraction' belongs to scheme 'fraction', not to 'half'")
+        return self
+
+    def size(self, n: int) -> int:
+        """Examples that a replica sees in one epoch; for odd n the larger half leaves one out an epoch."""
+        return n // 2 if self.fraction is None else max(1, round(self.fraction * n))
+
+
+def draw_members(subsets: Subsets, seeds: Sequence[int], n: int, sweep_seed: int = 0) -> NDArray[np.bool_]:
+    """Membership masks of these subset seeds: bool ``[len(seeds), n]``."""
+    return np.stack([_mask(subsets, int(seed), n, sweep_seed) for seed in seeds])
+
+
+def _mask(subsets: Subsets, seed: int, n: int, sweep_seed: int) -> NDArray[np.bool_]:
+    mask = np.zeros(n, dtype=bool)
+    if subsets.scheme == "half":
+        mask[stream(sweep_seed, seed // 2, "half").permutation(n)[: n // 2]] = True
+        return ~mask if seed % 2 else mask
+    mask[stream(sweep_seed, seed, "fraction").permutation(n)[: subsets.size(n)]] = True
+    return mask

@@ -1,0 +1,184 @@
+"""Train an ensemble of replicas, a stack at a time, and record what they think of every example."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from math import ceil
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from trainables.calibrate import Calibration, calibrate, fastest_stack, out_of_memory
+from trainables.datasets import Dataset
+from trainables.lockstep import Arrays, Stack, Task, make_task
+from trainables.models import ModelSpec
+from trainables.recipe import Recipe
+from trainables.records import FLOAT_SIGNALS, PER_REPLICA, SIDES, Context, Record, Signals
+from trainables.registry import UserError
+from trainables.subsets import Subsets
+
+__all__ = ["Calibration", "Progress", "calibrate", "train_replicas"]
+
+
+class Progress(Protocol):
+    """Where a long block keeps its unfinished state, as arrays that ``np.savez`` takes. ``every``:
+    seconds."""
+
+    @property
+    def every(self) -> float: ...
+
+    def load(self) -> Arrays | None: ...
+
+    def save(self, arrays: Arrays) -> None: ...
+
+
+def train_replicas(
+    recipe: Recipe,
+    dataset: str | Mapping[str, Any] | Dataset,
+    model: ModelSpec,
+    seeds: Sequence[int],
+    *,
+    subsets: Mapping[str, Any] | Subsets = Subsets(),  # noqa: B008, frozen
+    sweep_seed: int = 0,
+    queries: int = 1,
+    device: str | torch.device = "cpu",
+    stack: int | str = "auto",
+    progress: Progress | None = None,
+    on_epoch: Callable[[float, float], None] | None = None,
+) -> Record:
+    """Trains one replica a subset seed and returns their record.
+
+    Replicas train ``stack`` at a time in lockstep; "auto" measures how many are fastest. Mask, initial
+    weights, batch order, augmentation and noise of a replica depend on ``sweep_seed`` and its own seed alone.
+    With the same stack and machine, results on a CPU are the same bit for bit; another stack rounds
+    differently.
+
+    Args:
+        queries: views of each example that are recorded: 1 is the example itself, 2 adds its mirror image.
+        progress: state is saved at ends of epochs, at most once in ``progress.every`` seconds, and gone on
+        from. on_epoch: called as ``on_epoch(replicas done, mean loss)`` after each epoch of a stack.
+
+    Raises:
+        UserError: a data set, model, option or combination that cannot be had.
+
+    >>> record = train_replicas(Recipe(epochs=1), "digits", "mlp", [0, 1])
+    >>> record.members.sum(axis=0).max()  # two seeds, two complementary halves
+    np.int64(1)
+    """
+    task = make_task(recipe, dataset, model, subsets, sweep_seed, queries, device)
+    seeds = [int(seed) for seed in seeds]
+    ledger = Ledger(progress)
+    width = ledger.width or (fastest_stack(task).stack if stack == "auto" else _width(stack))
+    halved = False
+    while ledger.replicas < len(seeds):
+        ledger.width = width
+        try:
+            ledger.add(_train(task, seeds[ledger.replicas :][:width], ledger, on_epoch))
+            continue
+        except (RuntimeError, MemoryError) as error:
+            if halved or width == 1 or not out_of_memory(error):
+                raise
+        # Only here, outside the handler, has the failed stack's memory been let go.
+        width, halved = ceil(width / 2), True
+        warnings.warn(f"out of memory: training {width} replicas at a time from now on", stacklevel=2)
+        if task.data.device.type == "cuda":
+            torch.cuda.empty_cache()
+    return _record(task, seeds, ledger.results())
+
+
+def _train(
+    task: Task, seeds: Sequence[int], ledger: Ledger, on_epoch: Callable[[float, float], None] | None
+) -> Arrays:
+    """Trains and evaluates one stack."""
+    stack = Stack(task, seeds)
+    if unfinished := ledger.take_unfinished():
+        stack.restore(unfinished)
+    while stack.epoch < task.epochs:
+        stack.train_epoch()
+        if on_epoch:
+            on_epoch(ledger.replicas + len(seeds) * stack.epoch / task.epochs, float(stack.loss.mean()))
+        if ledger.due:
+            ledger.save(stack)
+    return stack.results()
+
+
+class Ledger:
+    """The results of a block's finished stacks, and with ``progress`` the state of the one in training.
+
+    Saved arrays: ``width``, ``done/<name>`` for results and ``unfinished/<name>`` for a stack's state.
+    """
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.progress = progress
+        saved = (progress and progress.load()) or {}
+        self.width = int(saved["width"]) if saved else 0
+        self.done = [_below("done/", saved)] if "done/seconds" in saved else []
+        self.unfinished = _below("unfinished/", saved)
+        self.saved_at = time.monotonic()
+
+    @property
+    def replicas(self) -> int:
+        return sum(len(part["seconds"]) for part in self.done)
+
+    @property
+    def due(self) -> bool:
+        return self.progress is not None and time.monotonic() - self.saved_at >= self.progress.every
+
+    def take_unfinished(self) -> Arrays:
+        """The state to go on from, once: a stack that failed starts anew."""
+        unfinished, self.unfinished = self.unfinished, {}
+        return unfinished
+
+    def add(self, results: Arrays) -> None:
+        self.done.append(results)
+
+    def results(self) -> Arrays:
+        return {name: np.concatenate([part[name] for part in self.done]) for name in self.done[0]}
+
+    def save(self, stack: Stack) -> None:
+        assert self.progress is not None
+        arrays = {f"unfinished/{name}": value for name, value in stack.arrays().items()}
+        if self.done:
+            arrays |= {f"done/{name}": value for name, value in self.results().items()}
+        self.progress.save({"width": np.array(self.width), **arrays})
+        self.saved_at = time.monotonic()
+
+
+def _below(prefix: str, arrays: Arrays) -> Arrays:
+    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def _width(stack: int | str) -> int:
+    if isinstance(stack, int) and not isinstance(stack, bool) and stack >= 1:
+        return stack
+    raise UserError(f"stack {stack!r}: expected 'auto' or a whole number of replicas, 1 or more")
+
+
+def _record(task: Task, seeds: Sequence[int], results: Arrays) -> Record:
+    data = task.dataset
+    train, test = (
+        Signals(*(results[f"{side}_{name}"] for name in ("correct", *FLOAT_SIGNALS))) for side in SIDES
+    )
+    context = Context(
+        dataset={"name": data.name, **data.options},
+        fingerprint=data.fingerprint,
+        model=dict(task.model),
+        subsets=task.subsets,
+        sweep_seed=task.sweep_seed,
+        queries=task.queries,
+    )
+    return Record(
+        recipe=task.recipe.knobs,
+        context=context,
+        seeds=np.asarray(seeds, np.int64),
+        members=results["members"],
+        labels_train=data.y_train,
+        labels_test=data.y_test,
+        canaries=data.canaries,
+        train=train,
+        test=test,
+        **{name: results[name] for name in PER_REPLICA},
+    )

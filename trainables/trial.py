@@ -1,0 +1,210 @@
+"""The Ray Tune trainable: trains one block and leaves its record. The only file here that knows Ray."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import socket
+import time
+import traceback
+import zipfile
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trainables.recipe import Recipe, label
+from trainables.records import Address, Array, Context, write_record
+from trainables.storage import Store
+
+ATTEMPTS = 3
+REPORT_EVERY = 2.0  # seconds; each report is a round trip to the driver
+
+
+@dataclass(frozen=True)
+class Block:
+    """What one trial trains: consecutive subset seeds of one recipe."""
+
+    knobs: dict[str, Any]
+    address: Address
+
+    @property
+    def name(self) -> str:
+        return f"{label(self.knobs)} seeds {self.address.first}-{self.address.last}"
+
+    def __len__(self) -> int:
+        return len(self.address.seeds)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the trials of one run share. ``run_id`` tells its failures from those of earlier runs."""
+
+    run_id: str
+    store: Store
+    context: Context
+    blocks: tuple[Block, ...]
+    stack: int
+    threads: int
+    device: str
+    progress_seconds: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A block's unfinished state at its own content address, for whoever picks the block up."""
+
+    store: Store
+    address: Address
+    every: float
+
+    @property
+    def path(self) -> str:
+        return f"progress/{self.address.stem}.npz"
+
+    def load(self) -> dict[str, Array] | None:
+        """The saved arrays, or None; unreadable progress counts as none."""
+        try:
+            with np.load(io.BytesIO(self.store.read(self.path)), allow_pickle=False) as saved:
+                return dict(saved)
+        except FileNotFoundError:
+            return None
+        except (ValueError, EOFError, zipfile.BadZipFile):
+            return None
+
+    def save(self, arrays: dict[str, Array]) -> None:
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        self.store.write(self.path, buffer.getvalue())
+
+    def clear(self) -> None:
+        if self.store.exists(self.path):
+            self.store.delete(self.path)
+
+
+@dataclass(frozen=True)
+class Failures:
+    """What went wrong with a block in this run, kept beside the records."""
+
+    job: Job
+    block: Block
+
+    @property
+    def path(self) -> str:
+        return f"failures/{self.block.address.stem}.json"
+
+    def count(self) -> int:
+        try:
+            failure = json.loads(self.job.store.read(self.path))
+        except (FileNotFoundError, ValueError):
+            return 0
+        return int(failure["attempts"]) if failure.get("run_id") == self.job.run_id else 0
+
+    def add(self, error: str, trace: str, log: str, *, last: bool = False) -> int:
+        """Notes a failed attempt, ``last`` if none will follow; returns how many there were in this run."""
+        attempts = self.count() + 1
+        failure = {
+            "block": self.block.name,
+            "recipe": self.block.knobs,
+            "seeds": [self.block.address.first, self.block.address.last],
+            "run_id": self.job.run_id,
+            "attempts": attempts,
+            "given_up": last or attempts >= ATTEMPTS,
+            "error": error,
+            "traceback": trace,
+            "log": log,
+            "host": socket.gethostname(),
+            "time": time.time(),
+        }
+        self.job.store.write(self.path, json.dumps(failure, indent=1).encode())
+        return attempts
+
+    def clear(self) -> None:
+        if self.job.store.exists(self.path):
+            self.job.store.delete(self.path)
+
+
+def trial(config: dict[str, int], job: Job, dataset: Any) -> None:
+    """Trains block ``config["block"]`` of ``job``; Tune calls it.
+
+    A block that fails by itself ``ATTEMPTS`` times is recorded under ``failures/`` and given up without an
+    error to Tune, whose own retries are left for processes and nodes that die. ``dataset`` lies once in the
+    object store; its arrays are views of that memory.
+    """
+    from ray import tune
+
+    block = job.blocks[config["block"]]
+    failures = Failures(job, block)
+    _show(block)
+    try:
+        _train(block, job, dataset, failures.count())
+    except Exception as error:
+        trace = traceback.format_exc()
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            tune.report({"fatal": f"{job.store} is full ({error})", "replicas": 0.0})
+            return
+        attempts = failures.add(f"{type(error).__name__}: {error}", trace, _log_place())
+        if attempts < ATTEMPTS:
+            raise
+        tune.report({"failed": True, "replicas": 0.0})
+
+
+def _train(block: Block, job: Job, dataset: Any, failed_before: int) -> None:
+    import torch
+    from ray import tune
+
+    from trainables.training import train_replicas
+
+    torch.set_num_threads(job.threads)
+    progress = Progress(job.store, block.address, job.progress_seconds)
+    last_report = time.monotonic()
+
+    def on_epoch(done: float, loss: float) -> None:
+        nonlocal last_report
+        _show(block)  # Ray puts its own title back whenever Tune asks for the next report
+        if time.monotonic() - last_report > REPORT_EVERY:
+            last_report = time.monotonic()
+            tune.report({"replicas": done, "loss": loss})
+
+    figures: dict[str, float] = {}
+    if not job.store.exists(block.address.path):  # else a death between record and report
+        record = train_replicas(
+            Recipe.model_validate(block.knobs),
+            dataset,
+            job.context.model,
+            list(block.address.seeds),
+            subsets=job.context.subsets,
+            sweep_seed=job.context.sweep_seed,
+            queries=job.context.queries,
+            device=job.device,
+            stack=job.stack,
+            progress=progress,
+            on_epoch=on_epoch,
+        )
+        write_record(job.store, block.address, record)
+        progress.clear()
+        figures = {
+            "loss": float(record.final_loss.mean()),
+            "test_accuracy": float(record.test_accuracy.mean()),
+        }
+    if failed_before:
+        Failures(job, block).clear()
+    tune.report({"replicas": float(len(block)), "done": True, **figures})
+
+
+def _show(block: Block) -> None:
+    """Names the process after its block, for Ray's dashboard and ``top``."""
+    from ray._raylet import setproctitle  # type: ignore[attr-defined]
+
+    setproctitle(f"ray::{block.name}")
+
+
+def _log_place() -> str:
+    """Where Ray keeps this worker's output."""
+    import ray
+
+    logs = ray._private.worker._global_node.get_logs_dir_path()  # type: ignore[attr-defined]
+    worker = ray.get_runtime_context().get_worker_id()
+    return f"{logs}/worker-{worker}-*-{os.getpid()}.out on {socket.gethostname()}"
