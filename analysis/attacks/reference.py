@@ -1,0 +1,51 @@
+"""Attacks that compare a target's loss with that of other models, or of other points, on the same footing."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from analysis.attacks.arrays import Floats, finite, masks
+from analysis.attacks.ranks import out_ranks
+
+
+def attack_r(log_p_true: ArrayLike, members: ArrayLike) -> Floats:
+    """Share of the OUT shadows whose loss on the example exceeds the target's (Ye et al. 2022, attack R).
+
+    ``log_p_true[R, n]``, ``members[R, n]`` -> scores ``[R, n]`` in (0, 1); NaN without an OUT shadow. The
+    randomised rank (b + u (e + 1)) / (N + 1) with b of N shadows worse, e equal and u uniform from a fixed
+    stream: without leakage it is uniform whatever N. Plain shares k/N would give members away, whose N is one
+    larger with exact halves. Cost: one sort an example for all targets.
+    """
+    values = finite(log_p_true)
+    out = ~masks(members, *values.shape)
+    shadows = out.sum(axis=0) - out
+    below, up_to = out_ranks(values, out)
+    rank = below + np.random.default_rng(0).random(values.shape) * (up_to - below - out + 1)
+    return np.where(shadows > 0, rank / (shadows + 1), np.nan)
+
+
+def attack_p(log_p_true: ArrayLike, population: ArrayLike) -> Floats:
+    """Share of population points on which the target's loss exceeds its loss on x (Ye et al. 2022, attack P).
+
+    ``log_p_true[R, n]``, ``population[R, m]`` of the same replicas -> scores ``[R, n]`` in [0, 1], ties half.
+    No shadow takes part. Cost: one sort and n binary searches a target.
+    """
+    values, others = finite(log_p_true), np.sort(finite(population), axis=1)
+    scores = np.empty(values.shape)
+    for target, (x, z) in enumerate(zip(values, others, strict=True)):
+        scores[target] = np.searchsorted(z, x, side="left") + np.searchsorted(z, x, side="right")
+    return scores / (2 * others.shape[1])
+
+
+def calibrated_loss(log_p_true: ArrayLike, members: ArrayLike) -> Floats:
+    """Mean loss of the OUT shadows minus the target's loss: how much easier than its difficulty x is.
+
+    ``log_p_true[R, n]``, ``members[R, n]`` -> scores ``[R, n]``; NaN without an OUT shadow (Watson et al.
+    2022, difficulty calibration). Cost: a leave-one-out mean, O(R n).
+    """
+    values = finite(log_p_true).astype(np.float64)
+    out = ~masks(members, *values.shape)
+    shadows = out.sum(axis=0) - out
+    total = (values * out).sum(axis=0) - values * out
+    return values - np.divide(total, shadows, out=np.full(values.shape, np.nan), where=shadows > 0)

@@ -1,0 +1,138 @@
+"""Threshold attacks: one signal, one threshold a class, learnt on the other replicas."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from analysis.attacks.arrays import Bools, Floats, finite, masks
+
+_CHUNKS = 128  # thresholds that the first look at a class compares
+_SPLIT = 8  # and each later look, in every stretch between two of them that may still hold a better one
+
+Ints = NDArray[np.int64]
+
+
+def threshold(signal: ArrayLike, members: ArrayLike, labels: ArrayLike, *, per_class: bool = True) -> Floats:
+    """Signal minus the threshold that best separates members from non-members on the other replicas.
+
+    ``signal[R, n]`` (higher = more likely a member), ``members[R, n]``, ``labels[n]`` -> scores ``[R, n]``;
+    above 0 means "member" (Yeom et al. 2018; per class: Song and Mittal 2021, section 3). Best is by balanced
+    accuracy, over the examples of one class or over all. A threshold lies midway between two neighbouring
+    values of the other replicas, or at their largest value, where it calls none of them a member; of equally
+    good ones the highest is taken. NaN where the others hold no member or no non-member to learn from.
+
+    The target never takes part in its own threshold. Cost: one sort of a class's R n values and, for each
+    target, a search from coarse to fine over its thresholds that drops every stretch whose bound cannot
+    reach the best one found; the result is that of trying all, in exact integer arithmetic.
+    """
+    values = finite(signal)
+    mask = masks(members, *values.shape)
+    classes = np.asarray(labels) if per_class else np.zeros(values.shape[1], int)
+    scores = np.empty(values.shape)
+    for label in np.unique(classes):
+        columns = np.flatnonzero(classes == label)
+        own = values[:, columns].astype(np.float64)
+        scores[:, columns] = own - _Search(own, mask[:, columns]).thresholds()[:, None]
+    return scores
+
+
+class _Search:
+    """The best threshold of one class for each target, with the target's own values left out.
+
+    Cut k calls the k highest groups of tied values members. Counts at a cut are those of all replicas, from
+    two cumulative sums, minus the target's own, from its sorted ranks.
+    """
+
+    def __init__(self, values: Floats, mask: Bools) -> None:
+        replicas, n = values.shape
+        flat, truth = values.ravel(), mask.ravel()
+        order = np.argsort(flat)[::-1]
+        ordered = flat[order]
+        starts = np.append(True, ordered[1:] != ordered[:-1])
+        self.distinct = ordered[starts]
+        self.cuts = len(self.distinct)
+        ends = np.append(np.flatnonzero(starts)[1:], len(flat))
+        ins = np.append(0, np.cumsum(truth[order])[ends - 1])
+        self.ins, self.outs = ins, np.append(0, ends) - ins
+        group = np.empty(len(flat), np.int64)
+        group[order] = np.cumsum(starts) - 1
+        self.span = self.cuts + 1
+        offset = np.arange(replicas)[:, None] * self.span
+        own = (group.reshape(replicas, n) + offset).ravel()
+        by_group = np.argsort(own)
+        self.own, self.n = own[by_group], n
+        self.own_ins = np.append(0, np.cumsum(truth[by_group]))
+        self.total_ins = mask.sum() - mask.sum(axis=1)
+        self.total_outs = (~mask).sum() - (~mask).sum(axis=1)
+
+    def counts(self, targets: Ints, cuts: Ints) -> tuple[Ints, Ints]:
+        """Members and non-members among the others' values above each cut."""
+        position = np.searchsorted(self.own, targets * self.span + cuts)
+        first = targets * self.n
+        own_ins = self.own_ins[position] - self.own_ins[first]
+        return self.ins[cuts] - own_ins, self.outs[cuts] - (position - first - own_ins)
+
+    def gain(self, targets: Ints, ins: Ints, outs: Ints) -> Ints:
+        """TPR - FPR in units of 1 / (others' members * others' non-members)."""
+        return np.asarray(ins * self.total_outs[targets] - outs * self.total_ins[targets])
+
+    def best_cuts(self) -> Ints:
+        """The lowest cut of the largest gain, for each target."""
+        replicas = len(self.total_ins)
+        edges = np.unique(np.linspace(0, self.cuts, min(_CHUNKS, self.cuts) + 1).astype(np.int64))
+        targets = np.repeat(np.arange(replicas), len(edges) - 1)
+        left, right = np.tile(edges[:-1], replicas), np.tile(edges[1:], replicas)
+        best, where = np.zeros(replicas, np.int64), np.zeros(replicas, np.int64)
+        while len(targets):
+            ins_left, outs_left = self.counts(targets, left)
+            ins_right, _ = self.counts(targets, right)
+            self._keep_best(best, where, targets, left, self.gain(targets, ins_left, outs_left))
+            # Between two cuts: at most the members of the right one, at least the non-members of the left.
+            bound = self.gain(targets, ins_right, outs_left)
+            hopeful = (right - left > 1) & (
+                (bound > best[targets]) | ((bound == best[targets]) & (left < where[targets]))
+            )
+            targets, left, right = _split(targets[hopeful], left[hopeful], right[hopeful])
+        return where
+
+    def _keep_best(self, best: Ints, where: Ints, targets: Ints, cuts: Ints, gains: Ints) -> None:
+        """Both in order of targets, then cuts, so that the first of the largest gains is the lowest cut."""
+        starts = np.append(0, np.flatnonzero(np.diff(targets)) + 1)
+        largest = np.maximum.reduceat(gains, starts)
+        reached = np.flatnonzero(gains == np.repeat(largest, np.diff(np.append(starts, len(targets)))))
+        first = reached[np.append(True, np.diff(targets[reached]) > 0)]
+        t, gain, cut = targets[first], gains[first], cuts[first]
+        better = (gain > best[t]) | ((gain == best[t]) & (cut < where[t]))
+        best[t[better]], where[t[better]] = gain[better], cut[better]
+
+    def thresholds(self) -> Floats:
+        """The midpoints below the best cuts, between values that others hold."""
+        targets = np.arange(len(self.total_ins))
+        cuts = self.best_cuts()
+        above = self.distinct[np.maximum(cuts, 1) - 1]
+        below = self.distinct[np.minimum(self._next_held(targets, cuts), self.cuts - 1)]
+        result = np.where(cuts == 0, below, above / 2 + below / 2)
+        return np.where((self.total_ins > 0) & (self.total_outs > 0), result, np.nan)
+
+    def _next_held(self, targets: Ints, cuts: Ints) -> Ints:
+        """The first group at or after each cut that holds a value of another replica."""
+        found = cuts.copy()
+        waiting = np.arange(len(targets))
+        while len(waiting):
+            t, group = targets[waiting], found[waiting]
+            inside = group < self.cuts
+            t, group, waiting = t[inside], group[inside], waiting[inside]
+            before, after = self.counts(t, group), self.counts(t, group + 1)
+            only_own = (before[0] == after[0]) & (before[1] == after[1])
+            waiting = waiting[only_own]
+            found[waiting] += 1
+        return found
+
+
+def _split(targets: Ints, left: Ints, right: Ints) -> tuple[Ints, Ints, Ints]:
+    """Each stretch of cuts in up to _SPLIT parts."""
+    steps = np.arange(_SPLIT + 1)
+    edges = left[:, None] + (right - left)[:, None] * steps // _SPLIT
+    parts = edges[:, 1:] > edges[:, :-1]
+    return np.broadcast_to(targets[:, None], parts.shape)[parts], edges[:, :-1][parts], edges[:, 1:][parts]

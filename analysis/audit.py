@@ -1,0 +1,384 @@
+"""Ensemble -> what its models leak: one row of figures with intervals, and the tables behind it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis import attacks as registry
+from analysis.attacks.ranks import risk_by_example
+from analysis.curves import Curves, cells_of, thin, visible
+from analysis.ensemble import Ensemble, load_sweep
+from analysis.epsilon import empirical_epsilon
+from analysis.intervals import centred, interval, resample
+from analysis.memorization import (
+    memorization,
+    memorization_figures,
+    memorization_se,
+    nonmember_variance,
+)
+from analysis.metrics import LEVELS, Roc, operating_point, roc
+from trainables.storage import Store, as_store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis.results import Results
+
+__all__ = ["Audit", "audit", "audit_sweep"]
+
+DELTA = 1e-5  # of the empirical epsilon
+MOST_VULNERABLE = 0.01  # share of the examples
+FEW = 32  # replicas; without leakage LiRA's AUC was 0.50 at 64, 0.49 at 16 and 0.38 at 4
+_GROUPS = 64  # random groups of examples that the bootstrap over examples redraws
+_BINS = 60
+_FEW_SCORES = 10_000_000  # of a sweep small enough to keep its signals in memory
+_MEMORY = 3 << 30
+_BYTES_A_SCORE = 125  # measured: what an audit holds at its peak for each replica and example
+_BAND_RESAMPLES = 200
+
+Floats = NDArray[np.floating[Any]]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How an audit is done: the ``audit`` part of a spec."""
+
+    attacks: tuple[str, ...] | None = None
+    confidence: float = 0.95
+    resamples: int = 1000
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Audit:
+    """One ensemble's figures.
+
+    ``row``: one row of ``recipes.parquet``. ``metrics``: every figure of every attack with its interval over
+    replicas (``low``, ``high``), over examples (``examples_low``, ``examples_high``), and its mean and
+    deviation over single targets. ``examples``: one row a training example. ``roc`` and ``scores``: thinned
+    curves and histograms. ``draws``: the bootstrap of each figure, paired between ensembles of the same
+    seeds. ``notes``: what was left out and why.
+    """
+
+    row: dict[str, Any]
+    metrics: pd.DataFrame
+    examples: pd.DataFrame
+    roc: pd.DataFrame
+    scores: pd.DataFrame
+    draws: dict[str, Floats]
+    notes: list[str]
+
+
+def audit(
+    ensemble: Ensemble,
+    *,
+    attacks: Iterable[str] | None = None,
+    confidence: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Audit:
+    """Audits an ensemble: accuracy, memorization, and every attack on every replica in turn.
+
+    ``attacks`` names entries of `analysis.attacks.ATTACKS` or functions ``package.module:function``; by
+    default those of every audit. Intervals are bootstrap intervals over replicas, complementary halves kept
+    together; ``metrics`` also has them over examples. Attack scores are computed once, with all other
+    replicas as shadows, and redrawn, so the intervals do not hold the choice of the shadows.
+
+    Raises:
+        UserError: an attack that is not known or returns something else than scores ``[R, n]``.
+    """
+    chosen = registry.resolve(attacks)
+    options = Options(tuple(chosen), confidence, resamples, seed)
+    report = _Report(ensemble, options)
+    report.training()
+    report.memorization()
+    for name, attack in chosen.items():
+        if lacking := attack.lacks(ensemble):
+            report.note(f"{name}: left out, {lacking}")
+        else:
+            report.attack(name, attack)
+    return report.finish()
+
+
+def audit_sweep(
+    directory: str | PathLike[str] | Store,
+    *,
+    on_recipe: Callable[[str], None] | None = None,
+    **options: Any,
+) -> Results:
+    """Audits every ensemble of a sweep directory and writes ``results/``.
+
+    ``options`` are those of `audit` and come before the manifest's; ``on_recipe`` is told each label first.
+    """
+    from analysis.results import Results, manifest_of
+
+    store = as_store(directory)
+    manifest = manifest_of(store)
+    options = {**manifest.get("audit", {}), **{k: v for k, v in options.items() if v is not None}}
+    ensembles = load_sweep(store)
+    if sum(ensemble.members.size for ensemble in ensembles.values()) < _FEW_SCORES:
+        ensembles = {recipe_id: ensemble.kept() for recipe_id, ensemble in ensembles.items()}
+    results = Results(ensembles, manifest, options)
+
+    def one(ensemble: Ensemble) -> Audit:
+        if on_recipe:
+            on_recipe(ensemble.label)
+        return audit(ensemble, **options)
+
+    # NumPy lets go of the interpreter lock while it sorts and multiplies.
+    with ThreadPoolExecutor(_workers(results.ensembles)) as pool:
+        audits = pool.map(one, results.ensembles.values())
+        results.audits = dict(zip(results.ensembles, audits, strict=True))
+    results.write(store)
+    return results
+
+
+def _workers(ensembles: Mapping[str, Ensemble]) -> int:
+    """Audits at a time: one a core, as long as their arrays fit the memory that a sweep's audit may take."""
+    largest = max(ensemble.members.size for ensemble in ensembles.values())
+    return max(1, min(os.cpu_count() or 1, len(ensembles), _MEMORY // (_BYTES_A_SCORE * largest)))
+
+
+class _Report:
+    """An audit in the making: figures go in by name, with their bootstrap draws."""
+
+    def __init__(self, ensemble: Ensemble, options: Options) -> None:
+        self.ensemble, self.options = ensemble.kept(), options
+        self.members = ensemble.members
+        self.clusters = int(ensemble.clusters.max()) + 1
+        self.weights = resample(ensemble.clusters, options.resamples, options.seed)
+        self.row: dict[str, Any] = {"replicas": ensemble.replicas}
+        self.draws: dict[str, Floats] = {}
+        self.columns: dict[str, Any] = {
+            "index": np.arange(self.members.shape[1]),
+            "label": ensemble.labels_train,
+        }
+        self.metrics: list[dict[str, Any]] = []
+        self.curves: list[dict[str, Any]] = []
+        self.histograms: list[dict[str, Any]] = []
+        self.notes: list[str] = []
+        if self.clusters < 2:
+            self.note("no intervals: they need at least two independent draws of the subsets")
+        if ensemble.replicas < FEW:
+            self.note(
+                f"only {ensemble.replicas} replicas: leaving one out moves the centre and spread of a side, "
+                f"which biases LiRA and calibrated loss even without leakage; take at least {FEW}"
+            )
+
+    def figure(self, name: str, estimate: float, draws: Floats) -> None:
+        low, high = interval(draws, self.clusters, confidence=self.options.confidence)
+        self.row |= {name: float(estimate), f"{name}_low": low, f"{name}_high": high}
+        self.draws[name] = draws
+
+    def note(self, text: str) -> None:
+        """What holds for many attacks is said once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def training(self) -> None:
+        total = self.weights.sum(axis=1)
+        for name in ("test_accuracy", "train_accuracy"):
+            values = self.ensemble.per_replica(name)
+            self.figure(name, values.mean(), self.weights @ values / total)
+        self.row["train_seconds"] = float(self.ensemble.per_replica("seconds").mean())
+        epsilon = self.ensemble.per_replica("epsilon")
+        if np.isfinite(epsilon).all():
+            self.row |= {
+                "epsilon": float(epsilon.max()),
+                "delta": float(self.ensemble.per_replica("delta").max()),
+            }
+
+    def memorization(self) -> None:
+        """Figures and their bootstrap; a redrawn share above a threshold is biased, so draws are centred."""
+        correct = self.ensemble.signal("train", "correct")[:, 0]
+        estimates = memorization_figures(correct, self.members)
+        draws = memorization_figures(correct, self.members, self.weights)
+        names = ("memorization", "memorization_rate", "memorization_middle")
+        for name, (estimate,), drawn in zip(names, estimates, draws, strict=True):
+            self.figure(name, estimate, centred(drawn, estimate))
+        margin = self.ensemble.signal("train", "margin")[:, 0]
+        (variance,) = nonmember_variance(margin, self.members)
+        drawn = nonmember_variance(margin, self.members, self.weights)
+        self.figure("nonmember_variance", variance, centred(drawn, variance))
+        self.columns["memorization"] = memorization(correct, self.members)
+        self.columns["memorization_se"] = memorization_se(correct, self.members)
+        undefined = int(np.isnan(self.columns["memorization"]).sum())
+        if undefined:
+            self.note(f"memorization: {undefined} examples without an IN or an OUT replica were left out")
+
+    def attack(self, name: str, attack: registry.Attack) -> None:
+        scores = registry.run(name, attack, self.ensemble)
+        missing = np.isnan(scores)
+        if missing.any():
+            what = f"{int(missing.sum())} of {scores.size} scores (an example lacks shadows) were left out"
+            self.note(f"{name}: {what}")
+        pooled = _Pooled(scores, self.members)
+        if not pooled.defined:
+            self.note(f"{name}: left out, no member or no non-member has a score")
+            return
+        self.rates(name, pooled)
+        if attack.decides:
+            point = operating_point(scores, self.members)
+            self.row |= {f"{name}_{key}": value for key, value in point._asdict().items()}
+        epsilon = empirical_epsilon(
+            scores,
+            self.members,
+            delta=DELTA,
+            confidence=self.options.confidence,
+            clusters=self.ensemble.clusters,
+        )
+        self.row[f"{name}_epsilon"] = epsilon
+        self.row[f"{name}_most_vulnerable"] = _held_out_risk(scores, self.members, self.ensemble.clusters)
+        self.columns[f"risk_{name}"] = risk_by_example(scores, self.members)
+        canaries = self.ensemble.canaries
+        if len(canaries):
+            planted = _Pooled(scores[:, canaries], self.members[:, canaries])
+            if planted.defined:
+                self.rates(f"{name}_canary", planted)
+        self.histograms.append({"attack": name, **_histogram(scores, self.members)})
+        self.curves.append({"attack": name, **self.band(pooled)})
+
+    def rates(self, name: str, pooled: _Pooled) -> None:
+        """All figures of one ROC curve, to ``row``, ``draws`` and ``metrics``."""
+        estimates = pooled.figures
+        draws = pooled.by_target.bootstrap(self.weights, estimates)
+        count = len(pooled.by_group.ins)
+        regrouped = resample(np.arange(count), self.options.resamples, self.options.seed)
+        others = pooled.by_group.bootstrap(regrouped, estimates)
+        single = pooled.by_target.rates().figures()
+        smallest = float(pooled.by_target.outs[:, -1].min())
+        for metric, estimate in estimates.items():
+            column = f"{name}_{metric}"
+            if metric in LEVELS and pooled.nonmembers * LEVELS[metric] < 1:
+                self.note(f"{metric}: {pooled.nonmembers} non-member scores cannot resolve this level")
+                estimate, draws[metric][:], others[metric][:] = np.nan, np.nan, np.nan
+            if metric in LEVELS and smallest * LEVELS[metric] < 1:
+                single[metric][:] = np.nan
+            self.figure(column, estimate, draws[metric])
+            low, high = interval(others[metric], count, confidence=self.options.confidence)
+            known = single[metric][np.isfinite(single[metric])]
+            self.metrics.append(
+                {
+                    "attack": name,
+                    "metric": metric,
+                    "estimate": estimate,
+                    "low": self.row[f"{column}_low"],
+                    "high": self.row[f"{column}_high"],
+                    "examples_low": low,
+                    "examples_high": high,
+                    "target_mean": known.mean() if len(known) else np.nan,
+                    "target_sd": known.std(ddof=1) if len(known) > 1 else np.nan,
+                }
+            )
+
+    def band(self, pooled: _Pooled) -> dict[str, Any]:
+        """The ROC curve as drawn, with the bootstrap's band of TPR at each FPR."""
+        shown = visible(pooled.thinned)
+        fpr, tpr = pooled.thinned.fpr[shown], pooled.thinned.tpr[shown]
+        drawn = pooled.by_target.rates(self.weights[:_BAND_RESAMPLES]).tpr_at(fpr)
+        tail = (1 - self.options.confidence) / 2
+        low, high = np.quantile(drawn, [tail, 1 - tail], axis=0) if self.clusters > 1 else (np.nan, np.nan)
+        return {"fpr": fpr, "tpr": tpr, "low": low, "high": high}
+
+    def finish(self) -> Audit:
+        import pandas as pd
+
+        if len(self.ensemble.canaries):
+            self.columns["canary"] = np.isin(self.columns["index"], self.ensemble.canaries)
+
+        def joined(parts: list[dict[str, Any]]) -> pd.DataFrame:
+            return (
+                pd.concat([pd.DataFrame(part) for part in parts], ignore_index=True)
+                if parts
+                else pd.DataFrame()
+            )
+
+        return Audit(
+            row=self.row,
+            metrics=pd.DataFrame(self.metrics),
+            examples=pd.DataFrame(self.columns),
+            roc=joined(self.curves),
+            scores=joined(self.histograms),
+            draws=self.draws,
+            notes=self.notes,
+        )
+
+
+class _Pooled:
+    """The scores of all targets together, as an exact ROC curve and as counts to redraw."""
+
+    def __init__(self, scores: Floats, members: Bools) -> None:
+        self.scores, self.members = scores, members
+        known = ~np.isnan(scores)
+        self.nonmembers = int((~members & known).sum())
+        self.defined = self.nonmembers > 0 and bool((members & known).any())
+
+    @cached_property
+    def _curve(self) -> Roc:
+        return roc(self.scores, self.members)
+
+    @cached_property
+    def thinned(self) -> Roc:
+        return thin(self._curve, self.nonmembers)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        return self._curve.figures()
+
+    @cached_property
+    def _cells(self) -> NDArray[np.int32]:
+        return cells_of(self.scores, self.thinned.thresholds)
+
+    @cached_property
+    def by_target(self) -> Curves:
+        return self._by(np.arange(len(self.scores))[:, None])
+
+    @cached_property
+    def by_group(self) -> Curves:
+        """Random groups of examples: their sums vary like those of single examples, at a fixed cost."""
+        count = self.scores.shape[1]
+        return self._by(np.random.default_rng(0).permutation(count) % min(_GROUPS, count))
+
+    def _by(self, units: NDArray[np.integer[Any]]) -> Curves:
+        return Curves.of(self._cells, self.members, units, len(self.thinned.thresholds))
+
+
+def _held_out_risk(scores: Floats, members: Bools, clusters: Floats) -> float:
+    """Mean per-example AUC of the 1 % at most risk: chosen on one half of the targets, seen on the other."""
+    half = np.asarray(clusters % 2, bool)
+    if half.all() or not half.any():
+        return np.nan
+    risks = [risk_by_example(scores[side], members[side]) for side in (half, ~half)]
+    most = max(1, round(MOST_VULNERABLE * scores.shape[1]))
+    seen = []
+    for chosen_on, judged_on in (risks, risks[::-1]):
+        order = np.argsort(np.nan_to_num(-chosen_on, nan=np.inf), kind="stable")
+        seen.append(judged_on[order[:most]])
+    found = np.concatenate(seen)
+    return float(np.nanmean(found)) if np.isfinite(found).any() else np.nan
+
+
+def _histogram(scores: Floats, members: Bools) -> dict[str, Floats]:
+    """Densities of member and non-member scores in equal bins over the middle 99.8 % of all."""
+    known = scores[np.isfinite(scores)]
+    sample = known[:: max(1, len(known) // 100_000)]
+    low, high = np.quantile(sample, [0.001, 0.999]) if len(sample) else (0.0, 1.0)
+    edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
+    counts = [np.histogram(scores[side], edges)[0] / max(1, side.sum()) for side in (members, ~members)]
+    width = edges[1] - edges[0]
+    return {
+        "left": edges[:-1],
+        "right": edges[1:],
+        "members": counts[0] / width,
+        "nonmembers": counts[1] / width,
+    }

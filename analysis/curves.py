@@ -1,0 +1,146 @@
+"""ROC curves of many units at once: what the bootstrap redraws, and what the report draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.metrics import LEVELS, Roc
+
+Floats = NDArray[np.floating[Any]]
+Bools = NDArray[np.bool_]
+
+BEST_THRESHOLD = ("balanced_accuracy", "advantage")
+_CACHE = 1 << 16  # numbers in one array of rates
+_EXACT = 64  # false positives up to which every point of the ROC is kept
+_RATIO = 1.01  # of neighbouring false-positive counts beyond
+_JUMP = 1e-3  # in FPR or TPR; both ends of a larger block of ties are kept
+
+
+class Rates(NamedTuple):
+    """True- and false-positive rates of B curves at K thresholds, each ``[B, K]``, rising along K."""
+
+    tpr: Floats
+    fpr: Floats
+
+    def figures(self) -> dict[str, Floats]:
+        """AUC, balanced accuracy, advantage and TPR at fixed FPR of each curve: ``[B]`` each."""
+        rise, run = self.tpr[:, 1:] + self.tpr[:, :-1], np.diff(self.fpr, axis=1)
+        advantage = (self.tpr - self.fpr).max(axis=1)
+        found = {
+            "auc": np.einsum("bk,bk->b", rise, run) / 2,
+            "balanced_accuracy": (1 + advantage) / 2,
+            "advantage": advantage,
+        }
+        rows = np.arange(len(self.tpr))
+        for name, level in LEVELS.items():
+            # argmax stops at the first True, early in every row for the low levels.
+            found[name] = self.tpr[rows, (self.fpr > level).argmax(axis=1) - 1] + 0 * self.fpr[:, -1]
+        return {name: values.astype(np.float64) for name, values in found.items()}
+
+    def tpr_at(self, fpr: Floats) -> Floats:
+        """TPR of every curve at these false-positive rates, linear between points: ``[B, P]``."""
+        # One sorted row after the other, so that a single search serves all curves.
+        shift = 2.0 * np.arange(len(self.fpr))[:, None]
+        known, wanted = (self.fpr + shift).ravel(), (fpr + shift).ravel()
+        right = np.clip(np.searchsorted(known, wanted, side="right"), 1, len(known) - 1)
+        width = known[right] - known[right - 1]
+        share = np.divide(wanted - known[right - 1], width, out=np.zeros(len(wanted)), where=width > 0)
+        tpr = self.tpr.ravel().astype(np.float64)
+        at = tpr[right - 1] + np.clip(share, 0, 1) * (tpr[right] - tpr[right - 1])
+        return at.reshape(len(self.fpr), len(fpr))
+
+
+class Curves(NamedTuple):
+    """Counts above common thresholds, unit by unit: float32 ``[U, K]`` members and non-members."""
+
+    ins: Floats
+    outs: Floats
+
+    @staticmethod
+    def of(cells: NDArray[np.int32], members: Bools, units: NDArray[np.integer[Any]], points: int) -> Curves:
+        """Counts of each unit's scores at or above each of K = ``points`` thresholds.
+
+        ``cells[R, n]`` from `cells_of`, ``members[R, n]``, ``units`` (0 to U-1) broadcast to ``[R, n]``.
+        """
+        units = np.broadcast_to(units, cells.shape)
+        width = points + 1
+        count = int(units.max()) + 1
+        table = np.zeros(count * 2 * width, np.int64)
+        step = max(1, (1 << 20) // cells.shape[1])
+        for i in range(0, len(cells), step):
+            rows = slice(i, i + step)
+            key = (units[rows] * 2 + members[rows]) * width + cells[rows]
+            table += np.bincount(key.ravel(), minlength=len(table))
+        above = table.reshape(count, 2, width)[:, :, :points].cumsum(axis=2).astype(np.float32)
+        return Curves(above[:, 1], above[:, 0])
+
+    def rates(self, weights: Floats | None = None) -> Rates:
+        """Pooled curves with unit u counted ``weights[b, u]`` times; one curve a unit without weights."""
+        ins, outs = (self.ins, self.outs) if weights is None else (weights @ self.ins, weights @ self.outs)
+        with np.errstate(invalid="ignore"):
+            return Rates(ins / ins[:, -1:], outs / outs[:, -1:])
+
+    def bootstrap(self, weights: Floats, estimates: Mapping[str, float]) -> dict[str, Floats]:
+        """The figures of every resample ``weights[B, U]``, ``[B]`` each; a cache-sized part of B at a time.
+
+        Figures at the best threshold profit from choosing it on the noise, the estimate once and its
+        resamples twice: their draws are moved to the estimate less that bias, which the resamples themselves
+        measure.
+        """
+        step = max(1, _CACHE // self.ins.shape[1])
+        parts = [self.rates(weights[i : i + step]).figures() for i in range(0, len(weights), step)]
+        draws = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        for name in BEST_THRESHOLD:
+            draws[name] += 2 * (estimates[name] - draws[name].mean())
+        return draws
+
+
+def cells_of(scores: Floats, thresholds: Floats) -> NDArray[np.int32]:
+    """Index of the highest of a ROC's falling ``thresholds[K]`` that each score reaches, K for NaN.
+
+    Never 0: that one is beyond every score, infinite ones too.
+    """
+    rising = -thresholds[1:]
+    cells = [np.searchsorted(rising, -row, side="left") for row in scores]
+    return np.asarray(cells, np.int32) + np.int32(1)
+
+
+def thin(curve: Roc, nonmembers: int) -> Roc:
+    """Points of a ROC curve that the bootstrap redraws.
+
+    The first 64 false positives one by one, then every 1 % more of them; at each the highest TPR; and
+    both ends of every block of ties that moves a rate by more than 0.001. A level between two kept
+    points is read at the lower one, so a redrawn TPR at fixed FPR belongs to an FPR at most
+    1 % (relative) below it.
+    """
+    steps = 1 + int(np.log(max(nonmembers / _EXACT, 1)) / np.log(_RATIO))
+    more = np.geomspace(_EXACT, max(nonmembers, _EXACT), steps).round()
+    wanted = np.unique(np.append(np.arange(_EXACT), more))
+    points = np.searchsorted(np.round(curve.fpr * nonmembers), wanted, side="right") - 1
+    jumps = np.flatnonzero(np.maximum(np.diff(curve.fpr), np.diff(curve.tpr)) > _JUMP)
+    points = np.unique(np.concatenate([[0], points, jumps, jumps + 1, [len(curve.fpr) - 1]]))
+    return Roc(curve.fpr[points], curve.tpr[points], curve.thresholds[points])
+
+
+def visible(curve: Roc, tolerance: float = 1e-3) -> NDArray[np.intp]:
+    """Indices of points so that the lines between them pass every other point within ``tolerance`` in TPR.
+
+    Within 2 % of the TPR itself where that is less, for logarithmic axes. A corridor of slopes from the last
+    kept point; a point outside it makes its predecessor the next kept one. Cost: one pass.
+    """
+    x, y = curve.fpr.tolist(), curve.tpr.tolist()
+    kept, low, high, k = [0], -np.inf, np.inf, 1
+    while k < len(x):
+        run, rise = x[k] - x[kept[-1]], y[k] - y[kept[-1]]
+        slack = min(tolerance, 0.02 * y[k])
+        if run > 0 and low <= rise / run <= high:
+            low, high = max(low, (rise - slack) / run), min(high, (rise + slack) / run)
+            k += 1
+            continue
+        kept.append(max(k - 1, kept[-1] + 1))
+        k, low, high = kept[-1] + 1, -np.inf, np.inf
+    return np.unique([*kept, len(x) - 1])

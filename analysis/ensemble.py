@@ -1,0 +1,206 @@
+"""Records of one recipe -> Ensemble: all its replicas, read lazily."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from os import PathLike
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.recipe import labels
+from trainables.records import PER_REPLICA, Address, Context, Record, RecordFile
+from trainables.registry import UserError
+from trainables.storage import Store, as_store
+
+Array = NDArray[Any]
+
+
+class Source(Protocol):
+    """What holds a block's arrays by the record's names: a RecordFile, or a plain dict of arrays."""
+
+    def __getitem__(self, name: str, /) -> Array: ...
+
+
+@dataclass(frozen=True)
+class Block:
+    """The rows that an ensemble takes from one record."""
+
+    source: Source
+    rows: Array
+
+    def __getitem__(self, name: str) -> Array:
+        return self.source[name][self.rows]
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """All R replicas of one recipe on n training and m test examples, in order of their subset seeds.
+
+    Signals stay in the records until asked for and are not kept, so an ensemble costs its masks only;
+    `kept` gives one that reads each signal once.
+    """
+
+    recipe_id: str
+    recipe: Mapping[str, Any]
+    label: str
+    context: Context
+    blocks: Sequence[Block] = field(repr=False)
+    labels_train: Array = field(repr=False)
+    labels_test: Array = field(repr=False)
+    canaries: Array = field(repr=False)
+    memo: dict[str, Array] | None = field(default=None, repr=False)
+
+    @cached_property
+    def _order(self) -> Array:
+        return np.argsort(np.concatenate([block["seeds"] for block in self.blocks]), kind="stable")
+
+    def kept(self) -> Ensemble:
+        """The same ensemble, holding on to what it has read."""
+        return self if self.memo is not None else replace(self, memo={})
+
+    def _gather(self, name: str) -> Array:
+        if self.memo is None:
+            return self._read(name)
+        if name not in self.memo:
+            self.memo[name] = self._read(name)
+        return self.memo[name]
+
+    def _read(self, name: str) -> Array:
+        parts = [block[name] for block in self.blocks]
+        joined = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        in_order = len(self._order) < 2 or bool((np.diff(self._order) > 0).all())
+        return joined if in_order else joined[self._order]
+
+    @cached_property
+    def seeds(self) -> NDArray[np.int64]:
+        """Subset seeds ``[R]``, ascending."""
+        return self._gather("seeds").astype(np.int64)
+
+    @cached_property
+    def members(self) -> NDArray[np.bool_]:
+        """``[R, n]``: which training examples each replica trained on."""
+        return self._gather("members").astype(bool)
+
+    @property
+    def replicas(self) -> int:
+        return len(self._order)
+
+    def signal(self, side: str, name: str) -> Array:
+        """``[R, Q, n]`` of side "train" or ``[R, Q, m]`` of side "test", read from the records on every call.
+
+        ``name`` is "correct" (bool) or one of `trainables.records.FLOAT_SIGNALS` (float32).
+        """
+        return self._gather(f"{side}_{name}")
+
+    def per_replica(self, name: str) -> NDArray[np.float64]:
+        """A figure of every replica, one of `trainables.records.PER_REPLICA`: ``[R]``."""
+        return self._gather(name).astype(np.float64)
+
+    @cached_property
+    def clusters(self) -> Array:
+        """``[R]``: which replicas must be resampled together. Complementary halves share their draw."""
+        if self.context.subsets.scheme == "half":
+            return np.unique(self.seeds // 2, return_inverse=True)[1]
+        return np.arange(self.replicas)
+
+    def restrict(self, seeds: Array) -> Ensemble:
+        """The same ensemble with only the replicas of these subset seeds."""
+        blocks = [Block(b.source, b.rows[np.isin(b["seeds"], seeds)]) for b in self.blocks]
+        return replace(self, blocks=[b for b in blocks if len(b.rows)], memo=None)
+
+
+def ensemble_of(record: Record, label: str = "", recipe_id: str = "") -> Ensemble:
+    """An ensemble of one record in memory, as `train_replicas` returns it."""
+    arrays: dict[str, Array] = {name: getattr(record, name) for name in ("seeds", "members", *PER_REPLICA)}
+    for side, values in (("train", record.train), ("test", record.test)):
+        arrays |= {f"{side}_{name}": value for name, value in vars(values).items()}
+    return Ensemble(
+        recipe_id=recipe_id,
+        recipe=record.recipe,
+        label=label or labels([record.recipe])[0],
+        context=record.context,
+        blocks=[Block(arrays, np.unique(record.seeds, return_index=True)[1])],
+        labels_train=record.labels_train,
+        labels_test=record.labels_test,
+        canaries=record.canaries,
+    )
+
+
+def load_sweep(
+    directory: str | PathLike[str] | Store,
+    *,
+    recipes: Mapping[str, dict[str, Any]] | None = None,
+    seeds: range | None = None,
+) -> dict[str, Ensemble]:
+    """The ensembles of a sweep directory by recipe_id, in the manifest's order; signals stay on disk.
+
+    Only records of the manifest's recipes, context and subset seeds count; ``recipes`` (knobs by recipe_id)
+    and ``seeds`` ask for others of that context. Without a manifest every record counts, and two contexts in
+    one directory are an error. A subset seed that two records hold is taken from the first.
+
+    Raises:
+        UserError: no records, mixed contexts, or a record that is truncated or foreign.
+    """
+    store = as_store(directory)
+    manifest = json.loads(store.read("manifest.json")) if store.exists("manifest.json") else None
+    asked = recipes or (manifest["recipes"] if manifest else None)
+    if seeds is None and manifest:
+        seeds = range(manifest.get("first_seed", 0), manifest.get("first_seed", 0) + manifest["seeds"])
+    found: dict[str, list[Address]] = {}
+    for entry in store.list("records"):
+        address = Address.parse(entry.path)
+        if not address or (seeds is not None and not set(seeds) & set(address.seeds)):
+            continue
+        if manifest is None or address.context_id == manifest["context_id"]:
+            found.setdefault(address.recipe_id, []).append(address)
+    wanted = [r for r in asked or sorted(found) if r in found]
+    if not wanted:
+        raise UserError(
+            f"{store}: no records to audit; expected records/<recipe_id>/<block>.npz of its manifest"
+        )
+    contexts = sorted({address.context_id for recipe_id in wanted for address in found[recipe_id]})
+    if len(contexts) > 1:
+        raise UserError(f"{store}: records of contexts {', '.join(contexts)} are mixed; expected one context")
+    blocks = {recipe_id: _blocks(store, found[recipe_id], seeds) for recipe_id in wanted}
+    files = {recipe_id: RecordFile(store, found[recipe_id][0].path) for recipe_id in wanted}
+    knobs = asked or {r: file.recipe for r, file in files.items()}
+    names = labels([knobs[recipe_id] for recipe_id in wanted])
+    first = next(iter(files.values()))
+    context, canaries = first.context, first["canaries"]
+    labels_train, labels_test = first["labels_train"], first["labels_test"]
+    return {
+        recipe_id: Ensemble(
+            recipe_id=recipe_id,
+            recipe=knobs[recipe_id],
+            label=name,
+            context=context,
+            blocks=blocks[recipe_id],
+            labels_train=labels_train,
+            labels_test=labels_test,
+            canaries=canaries,
+        )
+        for recipe_id, name in zip(wanted, names, strict=True)
+    }
+
+
+def _blocks(store: Store, addresses: Sequence[Address], seeds: range | None) -> list[Block]:
+    """The records of one recipe, every subset seed from the first that holds it."""
+    seen: set[int] = set()
+    blocks = []
+    for address in sorted(addresses, key=lambda a: (a.first, a.last)):
+        rows = [
+            row
+            for row, seed in enumerate(address.seeds)
+            if seed not in seen and (seeds is None or seed in seeds)
+        ]
+        seen.update(address.seeds)
+        if rows:
+            file = RecordFile(store, address.path)
+            file.check()
+            blocks.append(Block(file, np.array(rows)))
+    return blocks

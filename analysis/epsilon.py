@@ -1,0 +1,74 @@
+"""How much privacy loss an attack proves: an empirical lower bound on epsilon."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from analysis.intervals import clopper_pearson
+
+_CANDIDATES = 256  # thresholds that the other half is searched for
+
+
+def empirical_epsilon(
+    scores: ArrayLike,
+    members: ArrayLike,
+    *,
+    delta: float = 1e-5,
+    confidence: float = 0.95,
+    clusters: ArrayLike | None = None,
+) -> float:
+    """Lower bound on the epsilon that an (epsilon, delta)-private training could have had, at least 0.
+
+    ``scores[R, n]``, ``members[R, n]``, ``clusters[R]`` (replicas that share their draw; default: each
+    alone). (epsilon, delta)-DP forces FPR + e^epsilon FNR >= 1 - delta and FNR + e^epsilon FPR >= 1 - delta
+    (Kairouz et al. 2015). Each half of the clusters is tested at the threshold that does best on the other
+    half, so no threshold is chosen on the trials that it is judged by; FPR and FNR of both halves together
+    enter at their Clopper-Pearson upper ends, which hold jointly at ``confidence``.
+
+    The bound is rigorous for independent trials. Examples scored by one replica are not quite that, so read
+    it as what the attack's error rates amount to, not as a proof. NaN with fewer than two clusters.
+    """
+    scores, members = np.atleast_2d(scores), np.atleast_2d(members).astype(bool)
+    clusters = np.arange(len(scores)) if clusters is None else np.asarray(clusters)
+    half = np.asarray(np.unique(clusters, return_inverse=True)[1] % 2, bool)
+    if half.all() or not half.any():
+        return np.nan
+    totals = np.zeros(4)  # false positives, non-members, false negatives, members
+    for tested in (half, ~half):
+        threshold = _best_threshold(scores[~tested], members[~tested], delta)
+        own, truth = scores[tested], members[tested]
+        called, known = own >= threshold, ~np.isnan(own)
+        totals += [
+            (called & ~truth).sum(),
+            (~truth & known).sum(),
+            (~called & truth & known).sum(),
+            (truth & known).sum(),
+        ]
+    fpr, fnr = (clopper_pearson(totals[i], totals[i + 1], confidence=confidence)[1] for i in (0, 2))
+    return float(_epsilon(fpr, fnr, delta))
+
+
+def _best_threshold(scores: NDArray[Any], members: NDArray[np.bool_], delta: float) -> float:
+    """The threshold of the largest bound, at error rates about as far up as their Clopper-Pearson ends."""
+    known = ~np.isnan(scores)
+    sides = [np.sort(scores[known & side]) for side in (~members, members)]
+    if not len(sides[0]) or not len(sides[1]):
+        return np.inf
+    ends = np.geomspace(1, 1e-6, _CANDIDATES // 4)
+    levels = np.concatenate([ends, 1 - ends])
+    cuts = np.concatenate([side[(levels * (len(side) - 1)).astype(np.int64)] for side in sides])
+    rates = []
+    for values, called in zip(sides, (True, False), strict=True):
+        below = np.searchsorted(values, cuts, side="left")
+        errors = len(values) - below if called else below
+        rates.append((errors + 2 + 2 * np.sqrt(errors + 1)) / len(values))
+    return float(cuts[np.argmax(_epsilon(rates[0], rates[1], delta))])
+
+
+def _epsilon(fpr: NDArray[Any], fnr: NDArray[Any], delta: float) -> NDArray[Any]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        first, second = np.log((1 - delta - fpr) / fnr), np.log((1 - delta - fnr) / fpr)
+    return np.maximum(np.nan_to_num(np.fmax(first, second), nan=0.0), 0.0)

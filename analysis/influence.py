@@ -1,0 +1,201 @@
+"""What training on one example does to the prediction on another (Feldman and Zhang 2020, equation 2).
+
+All pairs at once are one matrix product: with c_jr = 1 where replica r classifies test point j rightly and
+m_ri = 1 where example i is IN, P = C M counts "right and IN". Right and OUT is what is left of the row's
+total, so
+
+    influence_ji = P_ji / in_i - (right_j - P_ji) / out_i.
+
+Counts below 2^24 are exact in float32, whatever the order of summation; so results do not depend on the
+blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.floating[Any]]
+
+_CACHE = 1 << 19  # bytes that one pass over a block should touch, within a core's second-level cache
+
+
+def influence(
+    correct_test: ArrayLike, members: ArrayLike, *, max_bytes: int = 2 << 30, device: str | None = None
+) -> Floats:
+    """Influence of every training example on every test example: mean over IN minus mean over OUT replicas.
+
+    ``correct_test[R, m]`` bool (or any score, such as the probability of the true class), ``members[R, n]``
+    -> float32 ``[m, n]`` in [-1, 1], NaN in the columns of examples that are never IN or never OUT.
+    ``max_bytes`` bounds the result and the working memory together; where the result alone leaves no room,
+    the smallest blocks are used. For more pairs than memory holds see `influence_blocks` and
+    `influence_summary`.
+
+    >>> influence([[1], [1], [0], [1]], [[1], [1], [0], [0]])
+    array([[0.5]], dtype=float32)
+    """
+    correct, members = _checked(correct_test, members)
+    result = np.empty((correct.shape[1], members.shape[1]), np.float32)
+    for _ in _filled(correct, members, max_bytes - result.nbytes, device, result):
+        pass
+    return result
+
+
+def influence_blocks(
+    correct_test: ArrayLike, members: ArrayLike, *, max_bytes: int = 2 << 30, device: str | None = None
+) -> Iterator[tuple[slice, Floats]]:
+    """Streams `influence` as (slice of test points, float32 ``[rows, n]``) within ``max_bytes`` of memory.
+
+    Each block is overwritten by the next one: use it or copy it before going on. ``device`` ("cuda") lets
+    torch take the product there; the default is NumPy.
+    """
+    correct, members = _checked(correct_test, members)
+    yield from _filled(correct, members, max_bytes, device, None)
+
+
+def influence_entropy(influence: ArrayLike) -> Floats:
+    """Entropy in nats of p_i = |influence_i| / sum |influence| per test point: ``[m, n]`` -> float64 ``[m]``.
+
+    From 0 (one training example carries the prediction: an atypical point) to log n (all alike). Examples
+    with NaN influence are left out; a test point on which nothing has influence has no distribution and
+    gets NaN.
+
+    >>> influence_entropy([[0.5, -0.5, 0.0]])
+    array([0.69314718])
+    """
+    rows = np.atleast_2d(np.asarray(influence))
+    rows = rows if rows.dtype.kind == "f" else rows.astype(np.float64)
+    step = max(1, _CACHE // (32 * max(1, rows.shape[1])))
+    parts = [_entropy(rows[i : i + step]) for i in range(0, len(rows), step)]
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+class InfluenceSummary(NamedTuple):
+    """What `influence_summary` keeps; all but ``entropy`` are columns of one table of pairs."""
+
+    entropy: Floats  # [m] nats
+    test: NDArray[np.int64]
+    train: NDArray[np.int64]
+    influence: Floats
+    rank: NDArray[np.int64]  # 1, 2, ... by falling influence (helpers), -1, -2, ... by rising (harmers)
+
+
+def influence_summary(
+    correct_test: ArrayLike,
+    members: ArrayLike,
+    *,
+    top: int = 0,
+    above: float | None = None,
+    max_bytes: int = 2 << 30,
+    device: str | None = None,
+) -> InfluenceSummary:
+    """Every test point's entropy, its ``top`` helpers and harmers, and pairs with |influence| > ``above``.
+
+    Streams over `influence_blocks`, so memory is ``max_bytes`` and what is kept, for any number of pairs.
+    Pairs that are kept only for being above the threshold have rank 0. Helpers are positive, harmers
+    negative: a test point with fewer of them than ``top`` has fewer rows. Ties go to the lower training
+    index.
+    """
+    entropy: list[Floats] = []
+    pairs: list[tuple[NDArray[Any], ...]] = []
+    # A quarter is left for the sorting and the logarithms, which work on rows of a block.
+    for rows, block in influence_blocks(correct_test, members, max_bytes=max_bytes * 3 // 4, device=device):
+        block[:, np.isnan(block[0])] = 0  # whole columns are NaN: never IN or never OUT
+        entropy.append(influence_entropy(block))
+        for j, values in zip(range(rows.start, rows.stop), block, strict=True):
+            kept = _pairs(values, top, above)
+            pairs.append((np.full(len(kept[0]), j), *kept))
+    columns = [np.concatenate(column) for column in zip(*pairs, strict=True)]
+    return InfluenceSummary(np.concatenate(entropy), *columns)
+
+
+def _pairs(values: Floats, top: int, above: float | None) -> tuple[NDArray[Any], Floats, NDArray[Any]]:
+    """(train, influence, rank) of one test point's kept pairs."""
+    helpers, harmers = _largest(values, top), _largest(-values, top)
+    train = np.concatenate([helpers, harmers])
+    rank = np.concatenate([1 + np.arange(len(helpers)), -1 - np.arange(len(harmers))])
+    if above is not None:
+        rest = np.setdiff1d(np.flatnonzero(np.abs(values) > above), train)
+        train, rank = np.concatenate([train, rest]), np.concatenate([rank, np.zeros(len(rest), np.int64)])
+    return train, values[train], rank
+
+
+def _largest(values: Floats, top: int) -> NDArray[np.int64]:
+    """Indices of the ``top`` largest positive values, largest first, ties by index.
+
+    The top-th largest maximum of runs of 64 bounds the top-th largest value from below, so that few values
+    are left to sort.
+    """
+    if not top:
+        return np.zeros(0, np.int64)
+    cut = len(values) // 64 * 64
+    peaks = np.append(values[:cut].reshape(-1, 64).max(axis=1), values[cut:])
+    floor = np.partition(peaks, -top)[-top] if top <= len(peaks) else -np.inf
+    index = np.flatnonzero(values >= max(floor, np.finfo(np.float32).tiny))
+    if len(index) > top:
+        last = np.partition(values[index], -top)[-top]
+        tied = index[values[index] == last]
+        index = np.sort(np.concatenate([index[values[index] > last], tied])[:top])
+    return index[np.argsort(-values[index], kind="stable")][:top]
+
+
+def _entropy(rows: Floats) -> Floats:
+    size = np.abs(np.nan_to_num(rows, nan=0.0))
+    total = size.sum(axis=1, dtype=np.float64)
+    logs = np.log(size, where=size > 0, out=np.zeros_like(size))
+    logs *= size
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # -sum p log p with p = size / total, without forming p.
+        return np.asarray(np.log(total) - logs.sum(axis=1, dtype=np.float64) / total)
+
+
+def _checked(correct_test: ArrayLike, members: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    correct, mask = np.asarray(correct_test), np.asarray(members).astype(bool, copy=False)
+    if correct.ndim != 2 or mask.ndim != 2 or len(correct) != len(mask):
+        raise ValueError(
+            f"expected correct_test[R, m] and members[R, n], got {correct.shape} and {mask.shape}"
+        )
+    return correct, mask
+
+
+def _filled(
+    correct: NDArray[Any], members: NDArray[np.bool_], budget: int, device: str | None, out: Floats | None
+) -> Iterator[tuple[slice, Floats]]:
+    """Fills rows of ``out``, or of one buffer that is used again and again, block by block."""
+    (replicas, tests), n = correct.shape, members.shape[1]
+    count = members.sum(axis=0).astype(np.float32)
+    ins = np.where((count > 0) & (count < replicas), count, np.nan)
+    outs = replicas - ins
+    right = correct.sum(axis=0, dtype=np.float64).astype(np.float32)[:, None]
+    # A column tile of float32 masks takes an eighth of the budget; test rows take the rest.
+    tile = max(256, budget // 8 // (4 * replicas))
+    row_bytes = 4 * (replicas + (n if out is None else 0))
+    rows = min(tests, max(16, (budget * 7 // 8 - _CACHE) // row_bytes))
+    buffer = np.empty((rows, n), np.float32) if out is None else None
+    for start in range(0, tests, rows):
+        span = slice(start, min(start + rows, tests))
+        block = out[span] if buffer is None else buffer[: span.stop - start]  # type: ignore[index]
+        left = np.ascontiguousarray(correct[:, span].T, dtype=np.float32)
+        for column in range(0, n, tile):
+            _product(left, members[:, column : column + tile], block[:, column : column + tile], device)
+        step = max(1, _CACHE // (4 * n)) if n else 1
+        for i in range(0, len(block), step):  # in cache-sized passes, in place
+            part = block[i : i + step]
+            held_out = right[start + i : start + i + len(part)] - part
+            held_out /= outs
+            part /= ins
+            part -= held_out
+        yield span, block
+
+
+def _product(left: Floats, mask: NDArray[np.bool_], out: Floats, device: str | None) -> None:
+    if device is None:
+        np.matmul(left, mask.astype(np.float32), out=out)
+        return
+    import torch
+
+    product = torch.from_numpy(left).to(device) @ torch.from_numpy(mask).to(device).float()
+    out[...] = product.cpu().numpy()

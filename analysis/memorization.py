@@ -1,0 +1,139 @@
+"""Memorization of training examples: how much training on an example changes the prediction on it.
+
+Feldman and Zhang 2020, equation 1: mem_i = P(right on i | i IN) - P(right on i | i OUT), over the replicas'
+subsets and training randomness. `influence` is the same difference on a test example.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from analysis.influence import influence, influence_entropy
+
+__all__ = [
+    "MIDDLE",
+    "RATE_THRESHOLD",
+    "MemorizationFigures",
+    "influence",
+    "influence_entropy",
+    "memorization",
+    "memorization_figures",
+    "memorization_se",
+    "nonmember_variance",
+]
+
+RATE_THRESHOLD = 0.25  # Feldman and Zhang 2020, section 3: what they call a memorized example
+MIDDLE = (0.6, 0.85)  # where Kim et al. 2023 see the largest surplus of SAM
+
+Floats = NDArray[np.floating[Any]]
+
+
+def memorization(correct: ArrayLike, members: ArrayLike) -> Floats:
+    """Mean correctness over IN replicas minus the mean over OUT replicas, per example.
+
+    ``correct[R, n]``, ``members[R, n]`` -> float64 ``[n]`` in [-1, 1]; NaN where either side is empty.
+
+    >>> memorization([[1, 1], [1, 0], [0, 1], [0, 0]], [[1, 0], [1, 0], [0, 1], [0, 1]])
+    array([1., 0.])
+    """
+    return _Counts.of(correct, members).memorization(np.ones((1, len(np.asarray(members))), np.float32))[0]
+
+
+def memorization_se(correct: ArrayLike, members: ArrayLike) -> Floats:
+    """Standard error of `memorization` over replicas: ``[R, n]``, ``[R, n]`` -> ``[n]``; NaN as there.
+
+    sqrt(p(1-p)/(IN+2) + q(1-q)/(OUT+2)) with p and q after one success and one failure added to each side
+    (Agresti and Caffo 2000), so that a side on which all replicas agree is not called certain.
+    """
+    correct, members = np.asarray(correct), np.asarray(members).astype(bool, copy=False)
+    total = np.zeros(members.shape[1])
+    for side in (members, ~members):
+        count = side.sum(axis=0)
+        p = ((correct * side).sum(axis=0) + 1) / (count + 2)
+        total += np.where(count > 0, p * (1 - p) / (count + 2), np.nan)
+    return np.asarray(np.sqrt(total))
+
+
+class MemorizationFigures(NamedTuple):
+    """Figures of one ensemble under each of B weightings of its replicas, each ``[B]``."""
+
+    mean: Floats
+    rate: Floats  # share of examples with memorization above RATE_THRESHOLD
+    middle: Floats  # share of examples inside MIDDLE, ends included
+
+
+def memorization_figures(
+    correct: ArrayLike, members: ArrayLike, weights: ArrayLike | None = None
+) -> MemorizationFigures:
+    """Mean memorization, memorization rate and middle share, for each row of ``weights[B, R]``.
+
+    A row says how often each replica counts: all ones (the default, B = 1) for the estimate, bootstrap
+    counts for its replicates. Examples without an IN or an OUT replica under a row are left out of that
+    row's figures.
+    """
+    counts = _Counts.of(correct, members)
+    parts = []
+    for rows in _blocks(weights, counts.members.shape):
+        scores = counts.memorization(rows)
+        known = np.maximum(np.isfinite(scores).sum(axis=1), 1)
+        inside = (scores >= MIDDLE[0]) & (scores <= MIDDLE[1])
+        rate = (scores > RATE_THRESHOLD).sum(axis=1) / known
+        parts.append((np.nansum(scores, axis=1) / known, rate, inside.sum(axis=1) / known))
+    return MemorizationFigures(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def nonmember_variance(margin: ArrayLike, members: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+    """Variance of the margin over the replicas that hold an example OUT, averaged over examples: ``[B]``.
+
+    ``margin[R, n]``, ``members[R, n]``, ``weights[B, R]`` as in `memorization_figures`. The unbiased
+    variance of integer weights, sum w (x - mean)^2 / (sum w - 1); examples with fewer than two OUT replicas
+    are left out.
+    """
+    margin, out = np.asarray(margin, np.float64), ~np.asarray(members).astype(bool, copy=False)
+    centre = np.where(out, margin, 0).sum(axis=0) / np.maximum(out.sum(axis=0), 1)
+    # Centred first, so that the difference of squares below keeps its digits in float32.
+    with np.errstate(invalid="ignore"):
+        centred = np.where(out, margin - centre, 0).astype(np.float32)
+    square, held_out, parts = centred**2, out.astype(np.float32), []
+    for rows in _blocks(weights, margin.shape):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            total = rows @ held_out
+            variance = (rows @ square - (rows @ centred) ** 2 / total) / (total - 1)
+            known = (total > 1) & np.isfinite(variance)
+            parts.append(np.where(known, variance, 0).sum(axis=1, dtype=np.float64) / known.sum(axis=1))
+    return np.concatenate(parts)
+
+
+class _Counts(NamedTuple):
+    """Masks as matrices: counts of replicas are then products with weights, exact in float32 below 2^24."""
+
+    right: Floats
+    right_in: Floats
+    members: Floats
+
+    @staticmethod
+    def of(correct: ArrayLike, members: ArrayLike) -> _Counts:
+        right = np.asarray(correct)
+        right = right.astype(np.float32 if right.dtype == bool else np.float64)
+        mask = np.asarray(members).astype(bool, copy=False)
+        return _Counts(right, right * mask, mask.astype(right.dtype))
+
+    def memorization(self, weights: Floats) -> Floats:
+        """float64 ``[B, n]`` with replica r counted ``weights[b, r]`` times."""
+        right_in, right_all = (np.float64(weights @ x) for x in (self.right_in, self.right))
+        ins = np.float64(weights @ self.members)
+        outs = weights.sum(axis=1, keepdims=True, dtype=np.float64) - ins
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(right_in / ins - (right_all - right_in) / outs)
+
+
+def _blocks(weights: ArrayLike | None, shape: tuple[int, ...]) -> Iterator[Floats]:
+    """Rows of ``weights[B, R]`` (default all ones), as many at a time as keep the products near 64 MiB."""
+    replicas, n = shape
+    rows = np.ones((1, replicas), np.float32) if weights is None else np.asarray(weights, np.float32)
+    step = max(1, (64 << 20) // (32 * max(1, n)))
+    return (rows[i : i + step] for i in range(0, len(rows), step))

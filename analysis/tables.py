@@ -1,0 +1,221 @@
+"""The finished results of a sweep, as the page and the figures read them: tables, never signals."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from os import PathLike
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from trainables.recipe import TRAINING
+from trainables.registry import UserError
+from trainables.storage import Store, as_store
+
+METRICS = {
+    "auc": "AUC",
+    "balanced_accuracy": "balanced accuracy",
+    "advantage": "advantage",
+    "tpr_at_10pct": "TPR at 10 % FPR",
+    "tpr_at_1pct": "TPR at 1 % FPR",
+    "tpr_at_0.1pct": "TPR at 0.1 % FPR",
+    "tpr_at_0.01pct": "TPR at 0.01 % FPR",
+}
+CHANCE = {"auc": 0.5, "balanced_accuracy": 0.5, "advantage": 0.0} | {
+    f"tpr_at_{level}pct": float(level) / 100 for level in ("10", "1", "0.1", "0.01")
+}
+DEFAULT_RISKS = ("lira_tpr_at_0.1pct", "lira_tpr_at_1pct", "lira_auc")
+NAMES = {
+    "lira": "LiRA",
+    "rmia": "RMIA",
+    "lr": "learning rate",
+    "grad": "gradient",
+    "reg": "penalty",
+    "pct": "%",
+}
+
+
+class Risk(NamedTuple):
+    """A column of the recipes table that says how much one attack learns."""
+
+    column: str
+    attack: str
+    metric: str
+
+    @property
+    def title(self) -> str:
+        return f"{pretty(self.attack)} {METRICS[self.metric]}"
+
+    @property
+    def chance(self) -> float:
+        """What an attacker who guesses would get."""
+        return CHANCE[self.metric]
+
+
+def pretty(name: str) -> str:
+    """``"lira_offline"`` as ``"LiRA offline"``: names of columns for readers."""
+    return " ".join(NAMES.get(word, word) for word in name.split("_"))
+
+
+def risk_of(column: str) -> Risk | None:
+    """The risk that a column's name spells, or None for any other column."""
+    match = re.fullmatch(rf"(.+?)_({'|'.join(map(re.escape, METRICS))})", column)
+    return Risk(column, match[1], match[2]) if match else None
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Lazy views of ``results/`` and the manifest of one sweep directory."""
+
+    store: Store
+
+    @staticmethod
+    def of(source: str | PathLike[str] | Store | Tables) -> Tables:
+        return source if isinstance(source, Tables) else Tables(as_store(source))
+
+    def _parquet(self, name: str) -> pd.DataFrame:
+        try:
+            return pd.read_parquet(io.BytesIO(self.store.read(f"results/{name}.parquet")))
+        except FileNotFoundError:
+            return pd.DataFrame()
+
+    def _json(self, path: str) -> dict[str, Any]:
+        try:
+            return dict(json.loads(self.store.read(path)))
+        except FileNotFoundError:
+            return {}
+
+    @cached_property
+    def recipes(self) -> pd.DataFrame:
+        """One row a recipe, indexed by recipe_id.
+
+        Raises:
+            UserError: the directory holds no audited results.
+        """
+        table = self._parquet("recipes")
+        if table.empty:
+            raise UserError(
+                f"{self.store}: no results/recipes.parquet with a row; run `flatleak audit {self.store}`"
+            )
+        return table.set_index("recipe_id", drop=False)
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        return self._json("manifest.json")
+
+    @cached_property
+    def notes(self) -> dict[str, Any]:
+        return self._json("results/notes.json")
+
+    @cached_property
+    def comparisons(self) -> pd.DataFrame:
+        return self._parquet("comparisons")
+
+    @cached_property
+    def buckets(self) -> pd.DataFrame:
+        return self._parquet("buckets")
+
+    @cached_property
+    def influence(self) -> pd.DataFrame:
+        return self._parquet("influence")
+
+    @cached_property
+    def claims(self) -> pd.DataFrame:
+        return self._parquet("claims")
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        return self._parquet("history")
+
+    @cached_property
+    def search(self) -> pd.DataFrame:
+        return self._parquet("search")
+
+    @cached_property
+    def _curves(self) -> dict[str, dict[str, pd.DataFrame]]:
+        return {
+            name: _by_recipe(self._parquet(name))
+            for name in ("roc", "scores", "buckets", "influence", "comparisons")
+        }
+
+    def of_recipe(self, name: str, recipe_id: str) -> pd.DataFrame:
+        """The rows of ``roc``, ``scores``, ``buckets`` or ``influence`` that belong to one recipe."""
+        return self._curves[name].get(recipe_id, pd.DataFrame())
+
+    def examples(self, recipe_id: str) -> pd.DataFrame:
+        """One row a training example: memorization, risk by attack; empty where none was written."""
+        return self._examples(recipe_id)
+
+    @cached_property
+    def _examples(self) -> Callable[[str], pd.DataFrame]:
+        """Several figures in a row read the same recipe's; those of thousands do not fit in memory."""
+        return lru_cache(maxsize=2)(lambda recipe_id: self._parquet(f"examples/{recipe_id}"))
+
+    @property
+    def show_examples(self) -> bool:
+        return bool(self.manifest.get("show_examples", True))
+
+    @cached_property
+    def reference(self) -> str | None:
+        """The recipe that differences are taken from: the manifest's, else the first SGD of the table."""
+        named = self.manifest.get("reference")
+        if named in self.recipes.index:
+            return str(named)
+        sgd = self.recipes.index[self.recipes["optimizer"] == "sgd"]
+        return str(sgd[0]) if len(sgd) else None
+
+    @cached_property
+    def reference_examples(self) -> pd.DataFrame:
+        return self.examples(self.reference) if self.reference else pd.DataFrame()
+
+    @cached_property
+    def knobs(self) -> list[str]:
+        """The knobs that vary over the sweep, optimizer first, training hyper-parameters last."""
+        recipes = [dict(k) for k in self.manifest.get("recipes", {}).values()]
+        names = {name for recipe in recipes for name in recipe} & set(self.recipes.columns)
+        varying = {n for n in names if self.recipes[n].astype(str).nunique() > 1} | {"optimizer"}
+        return sorted(varying, key=lambda n: (n != "optimizer", n in TRAINING, n))
+
+    @cached_property
+    def risks(self) -> dict[str, Risk]:
+        """Risk columns by name, those with a figure for at least one recipe."""
+        found = (risk_of(column) for column in self.recipes.columns)
+        return {r.column: r for r in found if r is not None and self.recipes[r.column].notna().any()}
+
+    @property
+    def default_risk(self) -> Risk:
+        """LiRA at the lowest false-positive rate that the sweep resolves; else the first risk there is."""
+        if not self.risks:
+            raise UserError(f"{self.store}: results/recipes.parquet holds no attack's figures")
+        return self.risks[next((r for r in DEFAULT_RISKS if r in self.risks), next(iter(self.risks)))]
+
+    def risk(self, column: str | None = None) -> Risk:
+        """The named risk, or the default one."""
+        if column is None:
+            return self.default_risk
+        if column not in self.risks:
+            raise UserError(
+                f"risk {column!r} is not in {self.store}/results; expected one of {', '.join(self.risks)}"
+            )
+        return self.risks[column]
+
+    def interval(self, column: str) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper ends of a column's intervals, NaN where it has none."""
+        missing = np.full(len(self.recipes), np.nan)
+        low, high = (self.recipes.get(f"{column}_{end}") for end in ("low", "high"))
+        return (
+            missing if low is None else low.to_numpy(float),
+            missing if high is None else high.to_numpy(float),
+        )
+
+
+def _by_recipe(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    if table.empty:
+        return {}
+    return {str(key): rows for key, rows in table.groupby("recipe_id", sort=False)}
