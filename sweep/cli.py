@@ -1,0 +1,291 @@
+"""The ``flatleak`` command. Exit codes: 0 done, 1 replicas given up, 2 a mistake of the user, 130 Ctrl+C."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from trainables.registry import UserError
+
+app = typer.Typer(
+    name="flatleak",
+    help="Which training recipe gives the best accuracy for the privacy that you can afford?",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+errors = Console(stderr=True, highlight=False)
+
+Directory = Annotated[
+    str, typer.Argument(metavar="DIR", help="A sweep directory: a path, or a URI such as s3://bucket/x.")
+]
+Spec = Annotated[
+    str, typer.Argument(metavar="SPEC", help="A shipped spec's name (see `flatleak specs`) or a YAML file.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output, for scripts.")]
+Set = Annotated[
+    list[str],
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. training.epochs=5; repeatable."),
+]
+Out = Annotated[
+    str | None, typer.Option(metavar="DIR", help="The sweep directory; default runs/<name of the spec>.")
+]
+Address = Annotated[
+    str | None,
+    typer.Option(help="An existing Ray cluster: auto, host:port or ray://host:port; default: Ray in here."),
+]
+
+
+def example(line: str) -> dict[str, Any]:
+    """The example that closes a command's help."""
+    return {"epilog": f"Example: `{line}`"}
+
+
+@app.command(**example("flatleak run digits --set subsets.seeds=128 --out runs/digits"))
+def run(spec: Spec, out: Out = None, address: Address = None, set_: Set = [], as_json: Json = False) -> None:  # noqa: B006
+    """Trains what is missing of a sweep, audits it and draws its report. Run again to go on or to add."""
+    from sweep.launch import run as run_sweep
+
+    values = _values(spec, set_)
+    outcome = run_sweep(_validated(values), out, address=address, console=errors)
+    if as_json:
+        print(json.dumps(outcome.to_json()))
+    else:
+        _conclude(outcome)
+    raise typer.Exit(outcome.exit_code)
+
+
+@app.command(**example("flatleak validate my-sweep.yaml --set subsets.seeds=128"))
+def validate(spec: Spec, set_: Set = [], as_json: Json = False) -> None:  # noqa: B006
+    """Checks a spec and lists its recipes, without training anything."""
+    from trainables.recipe import labels
+
+    checked = _validated(_values(spec, set_))
+    names = labels(recipe.knobs for recipe in checked.recipes)
+    if as_json:
+        recipes = {recipe.recipe_id: recipe.knobs for recipe in checked.recipes}
+        print(json.dumps({"spec": checked.model_dump(mode="json"), "recipes": recipes}))
+        return
+    for recipe, label in zip(checked.recipes, names, strict=True):
+        print(f"{recipe.recipe_id}  {label}")
+    seeds = checked.subsets.seeds
+    print(f"{len(names)} recipes x {seeds} subset seeds = {len(names) * seeds} replicas")
+
+
+@app.command(**example("flatleak specs"))
+def specs(as_json: Json = False) -> None:
+    """Lists the shipped specs."""
+    from sweep.spec import read, shipped
+
+    about = {name: str(read(name).get("about", "")) for name in shipped()}
+    if as_json:
+        print(json.dumps(about))
+        return
+    width = max(map(len, about))
+    for name, text in about.items():
+        print(f"{name:{width}}  {text}")
+
+
+@app.command(**example("flatleak audit runs/digits"))
+def audit(
+    source: Annotated[
+        str, typer.Argument(metavar="DIR|FILE", help="A sweep directory or a predictions file.")
+    ],
+    out: Annotated[
+        str | None, typer.Option(metavar="DIR", help="For a file: where results go; default runs/<its name>.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Audits a sweep directory again, or the predictions of models that you trained yourself."""
+    if source.endswith(".npz"):
+        from analysis.predictions import audit_predictions
+
+        results = audit_predictions(source, out)
+    else:
+        from analysis.audit import audit_sweep
+
+        _require(source)
+        results = audit_sweep(source)
+    if as_json:
+        print(results.recipes.to_json(orient="records"))
+    else:
+        from sweep.front import show_front
+
+        show_front(Console(), results.recipes)
+
+
+@app.command(**example("flatleak report runs/digits"))
+def report(directory: Directory, as_json: Json = False) -> None:
+    """Draws `report.html` of an audited sweep again."""
+    from analysis.report import write_report
+
+    _require(directory)
+    path = str(write_report(directory))
+    print(json.dumps({"report": path}) if as_json else path)
+
+
+@app.command(**example("flatleak status runs/digits --watch"))
+def status(
+    directory: Directory,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Keep it fresh until nobody drives the sweep.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Shows by recipe what is done, running, failed and missing; from any terminal, without Ray."""
+    from sweep import status as look
+    from trainables.storage import as_store
+
+    store = as_store(directory)
+    if as_json:
+        print(json.dumps(look.status(store).to_json()))
+    else:
+        look.show(Console(), store, watch=watch)
+
+
+@app.command(**example("flatleak recommend runs/digits --max-risk lira_advantage=0.15"))
+def recommend(
+    directory: Directory,
+    max_risk: Annotated[
+        list[str], typer.Option(metavar="COLUMN=NUMBER", help="A risk to stay within; repeatable.")
+    ] = [],  # noqa: B006
+    min_accuracy: Annotated[float | None, typer.Option(help="A test accuracy to reach, a fraction.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Names the recipe to take, given how much risk or how little accuracy you can accept."""
+    from analysis.recommend import parse_bound
+    from analysis.recommend import recommend as choose
+    from analysis.tables import Tables
+
+    _require(directory)
+    bounds = dict(map(parse_bound, max_risk))
+    advice = choose(Tables.of(directory).recipes, max_risk=bounds, min_accuracy=min_accuracy)
+    if as_json:
+        print(json.dumps(advice._asdict() | {"choice": advice.choice._asdict()}, default=_as_dict))
+        return
+    print(advice.choice)
+    for line in advice.why:
+        print(f"  {line}")
+    for other in advice.following:
+        print(f"next: {other}")
+
+
+@app.command(**example("flatleak serve runs/digits --port 8700"))
+def serve(
+    directory: Directory, port: Annotated[int, typer.Option(help="On this machine only.")] = 8700
+) -> None:
+    """Shows the report in a browser and keeps it fresh while the sweep runs."""
+    from analysis.serve import serve as serve_page
+
+    _require(directory)
+    serve_page(directory, port)
+
+
+@app.command(**example("flatleak export runs/digits --format svg --figure front"))
+def export(
+    directory: Directory,
+    format: Annotated[str, typer.Option(help="png, svg or pdf.")] = "png",
+    figure: Annotated[list[str], typer.Option(help="A figure's name; repeatable; default: all.")] = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """Writes the report's figures as image files."""
+    from analysis.export import export as write_figures
+
+    _require(directory)
+    written = write_figures(directory, format, names=figure)
+    print(json.dumps(written) if as_json else "\n".join(written))
+
+
+@app.command(**example("flatleak monitor --out monitor"))
+def monitor(
+    out: Annotated[str, typer.Option(metavar="DIR", help="Where the configuration goes.")] = "monitor",
+    dashboard: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="A Ray dashboard to ask for nodes; default: this machine's Ray."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Sets Prometheus and Grafana up for watching sweeps: writes their configuration and the dashboard."""
+    from sweep.monitor import monitor as set_up
+
+    made = set_up(out, dashboard=dashboard)
+    if as_json:
+        print(json.dumps({"prometheus": str(made.prometheus), "provisioning": str(made.provisioning)}))
+        return
+    for name, command in made.commands.items():
+        print(f"{name}: {command}")
+    if made.ray_dashboard:
+        print(f"the Grafana of this machine's Ray finds the dashboard at {made.ray_dashboard}")
+
+
+def _values(spec: str, assignments: list[str]) -> dict[str, Any]:
+    """The raw spec; code that reading it would run is shown first."""
+    from sweep.reading import import_strings, override
+    from sweep.spec import read
+
+    values = override(read(spec), assignments)
+    for place, name in import_strings(values):
+        errors.print(f"[yellow]runs your code:[/] {place}: {name}")
+    return values
+
+
+def _validated(values: dict[str, Any]) -> Any:
+    from sweep.spec import SweepSpec
+
+    return SweepSpec.of(values)
+
+
+def _require(directory: str) -> dict[str, Any]:
+    from sweep.manifest import require_manifest
+    from trainables.storage import as_store
+
+    return require_manifest(as_store(directory))
+
+
+def _as_dict(value: Any) -> Any:
+    return value._asdict() if hasattr(value, "_asdict") else value.item()
+
+
+def _conclude(outcome: Any) -> None:
+    done = outcome.trained
+    for block in done.failed:
+        errors.print(
+            f"[red]given up:[/] {block.name}; see {outcome.directory}/failures/{block.address.stem}.json"
+        )
+    if done.fatal:
+        errors.print(f"[red]stopped:[/] {done.fatal}; what was trained is kept, run again when there is room")
+    if done.interrupted:
+        _say_how_to_go_on()
+    elif not done.fatal:
+        errors.print(
+            f"{done.trained} replicas trained, {done.present} were there, in {outcome.seconds:.0f} s",
+            style="dim",
+        )
+        print(f"{outcome.directory}/report.html")
+
+
+def _say_how_to_go_on() -> None:
+    command = shlex.join(["flatleak", *sys.argv[1:]])
+    errors.print(f"Stopped. Everything trained so far is kept; go on with\n  {command}", soft_wrap=True)
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        app(standalone_mode=True)
+    except UserError as error:
+        errors.print(f"[red]error:[/] {error}", soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        _say_how_to_go_on()
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

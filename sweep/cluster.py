@@ -1,0 +1,124 @@
+"""The Ray cluster that a sweep runs on: an existing one by address, else one embedded in this process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from trainables.registry import UserError
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the machine unless the user says so
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # Tune's own state is never restored: records are
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000",
+}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A connection. ``slots`` is how many trials run at once now; more where nodes join later."""
+
+    url: str | None
+    slots: int
+    hardware: dict[str, Any]
+
+
+@contextmanager
+def connected(address: str | None, demand: Mapping[str, float]) -> Iterator[Cluster]:
+    """Connects to Ray, or starts it here; what was started here is stopped at the end.
+
+    Raises:
+        UserError: no cluster answers at ``address``.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    mine = not ray.is_initialized()
+    if mine:
+        _start(resolve(address))
+    try:
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        slots = sum(_fit(node, demand) for node in nodes)
+        yield Cluster(_dashboard(), max(slots, 1), {**local_hardware(), "nodes": len(nodes), "slots": slots})
+    finally:
+        if mine:
+            ray.shutdown()
+
+
+def resolve(address: str | None) -> str:
+    """The cluster that is meant: the option, else what ``ray job submit`` and users set, else one in here."""
+    return address or os.environ.get("RAY_ADDRESS") or "local"
+
+
+def _start(address: str) -> None:
+    import ray
+
+    embedded: dict[str, Any] = {}
+    if address == "local":
+        embedded = {"include_dashboard": True, "dashboard_host": "127.0.0.1"}
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **embedded)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        if not embedded:
+            line = str(error).strip().splitlines()[0]
+            raise UserError(f"--address {address!r}: no Ray cluster answers there ({line})") from error
+        raise
+
+
+def _dashboard() -> str | None:
+    import ray
+
+    url = ray.get_runtime_context().gcs_address and ray._private.worker.get_dashboard_url()
+    return f"http://{url}" if url else None
+
+
+def _fit(node: Mapping[str, float], demand: Mapping[str, float]) -> int:
+    """Trials with this demand that fit on one node."""
+    names = {"cpu": "CPU", "gpu": "GPU"}
+    return min(int(node.get(names.get(name, name), 0) / amount + 1e-9) for name, amount in demand.items())
+
+
+def require_local(demand: Mapping[str, float]) -> None:
+    """Refuses, before anything starts, a trial that this machine alone can never run."""
+    has = {"cpu": float(_cpus())}
+    if "gpu" in demand:
+        import torch
+
+        has["gpu"] = float(torch.cuda.device_count())
+    for name, amount in demand.items():
+        if amount > has.get(name, 0.0):
+            raise UserError(
+                f"resources.{name}: {amount:g} asked for a trial, this machine has {has.get(name, 0.0):g}; "
+                f"lower it with --set resources.{name}=..., or give a cluster with --address"
+            )
+
+
+def _cpus() -> int:
+    from ray._private.utils import get_num_cpus
+
+    return int(get_num_cpus())
+
+
+def local_hardware() -> dict[str, Any]:
+    """This machine, without its name or address."""
+    return {"machine": platform.machine(), "processor": _processor(), "cpus": os.cpu_count()}
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as info:
+            names = [line.partition(":")[2].strip() for line in info if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor()

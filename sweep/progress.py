@@ -1,0 +1,186 @@
+"""The state of a run as Tune reports it, and the terminal bar that shows it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from ray.tune import Callback, Stopper
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+)
+from rich.text import Text
+
+from trainables.trial import Block
+
+LINE_EVERY = 30.0  # seconds between lines where the output is no terminal
+
+
+class Tally:
+    """What has happened to each block. ``replicas[i]``: trained ones of block i, fractions included."""
+
+    def __init__(self, blocks: Sequence[Block], seconds: Mapping[str, float]) -> None:
+        self.blocks = blocks
+        self.started = time.monotonic()
+        self.replicas = [0.0] * len(blocks)
+        self.finished: set[int] = set()
+        self.failed: set[int] = set()
+        self._cost = [seconds[block.address.recipe_id] for block in blocks]
+        self.total = sum(len(block) for block in blocks)
+
+    @property
+    def trained(self) -> float:
+        return sum(self.replicas)
+
+    @property
+    def rate(self) -> float:
+        """Replicas a second since the start."""
+        return self.trained / max(time.monotonic() - self.started, 1e-9)
+
+    @property
+    def failures(self) -> int:
+        """Replicas of the blocks that were given up."""
+        return sum(len(self.blocks[i]) for i in self.failed)
+
+    @property
+    def time_left(self) -> float | None:
+        """Seconds at the speed so far, recipes weighted by their cost; None before anything is known."""
+        work = sum(c * r for c, r in zip(self._cost, self.replicas, strict=True))
+        left = sum(
+            c * (len(b) - r)
+            for i, (c, b, r) in enumerate(zip(self._cost, self.blocks, self.replicas, strict=True))
+            if i not in self.failed
+        )
+        return left * (time.monotonic() - self.started) / work if work else None
+
+
+class Live(Callback):
+    """A callback of this process alone. Tune pickles callbacks to restore them, which a sweep never does."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class Watch(Live, Stopper):
+    """Keeps a Tally from Tune's events, and ends the run where going on is hopeless (disk full)."""
+
+    DEATHS = 10  # of a trial's processes, lost nodes aside, before it counts as its own fault
+
+    def __init__(self, tally: Tally, give_up: Any) -> None:
+        self.tally, self._give_up = tally, give_up
+        self._deaths: dict[int, int] = {}
+        self.fatal: str | None = None
+
+    def __call__(self, _trial_id: str, _result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self.fatal is not None
+
+    def on_trial_result(self, *_: Any, **event: Any) -> None:
+        block, result = _block(event), event["result"]
+        self.tally.replicas[block] = result.get("replicas", 0.0)
+        self.fatal = result.get("fatal", self.fatal)
+        if result.get("failed"):
+            self.tally.failed.add(block)
+
+    def on_trial_complete(self, *_: Any, **event: Any) -> None:
+        self.tally.finished.add(_block(event))
+
+    def on_trial_recover(self, *_: Any, **event: Any) -> None:
+        """A process died or an attempt failed. Lost nodes do not count against the trial."""
+        block, trial = _block(event), event["trial"]
+        self.tally.replicas[block] = 0.0
+        if not _node_was_lost(trial):
+            self._deaths[block] = self._deaths.get(block, 0) + 1
+        if self._deaths.get(block, 0) >= self.DEATHS:
+            trial.max_failures = 0  # the next death is the last
+
+    def on_trial_error(self, *_: Any, **event: Any) -> None:
+        block, trial = _block(event), event["trial"]
+        self.tally.failed.add(block)
+        self.tally.finished.add(block)
+        self._give_up(self.tally.blocks[block], str(trial.get_error()))
+
+
+def _block(event: Mapping[str, Any]) -> int:
+    return int(event["trial"].config["block"])
+
+
+def _node_was_lost(trial: Any) -> bool:
+    error = str(trial.get_error() or "")
+    return "node has died" in error or "node died" in error or "preempted" in error
+
+
+class _Speed(ProgressColumn):
+    def __init__(self, tally: Tally) -> None:
+        super().__init__()
+        self._tally = tally
+
+    def render(self, task: Task) -> Text:  # noqa: ARG002
+        return Text(summary(self._tally), style="cyan")
+
+
+def summary(tally: Tally) -> str:
+    """``"3.1 replicas/s, 0:41 left, 8 failed"``."""
+    parts = [f"{tally.rate:.2g} replicas/s"]
+    if tally.time_left is not None and len(tally.finished) < len(tally.blocks):
+        parts.append(f"{clock(tally.time_left)} left")
+    if tally.failures:
+        parts.append(f"{tally.failures} failed")
+    return ", ".join(parts)
+
+
+def clock(seconds: float) -> str:
+    """``"1:02:03"`` or ``"2:03"``."""
+    minutes, s = divmod(round(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"
+
+
+class Bar(Live):
+    """Replicas done, replicas a second, time left, failures; a line now and then without a terminal."""
+
+    def __init__(self, console: Console, tally: Tally, present: int) -> None:
+        self._console, self._tally, self._present = console, tally, present
+        self._last_line = time.monotonic()
+        self._progress = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("replicas"),
+            _Speed(tally),
+            console=console,
+            refresh_per_second=4,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task("training", total=present + tally.total)
+
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        self._update()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._update()
+        self._progress.stop()
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self._update()
+        if not self._console.is_terminal and time.monotonic() - self._last_line > LINE_EVERY:
+            self._last_line = time.monotonic()
+            done, total = self._present + int(self._tally.trained), self._present + self._tally.total
+            self._console.print(f"{done}/{total} replicas, {summary(self._tally)}")
+
+    def _update(self) -> None:
+        self._progress.update(self._task, completed=self._present + int(self._tally.trained))

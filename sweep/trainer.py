@@ -1,0 +1,262 @@
+"""Hands the missing blocks to Ray Tune and waits: the only file that runs trials."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+
+from sweep.cluster import Cluster, connected, local_hardware
+from sweep.loggers import make_loggers
+from sweep.manifest import make_manifest, read_manifest, write_manifest
+from sweep.plan import Inventory, cut, guided, take_stock
+from sweep.spec import SweepSpec
+from trainables.datasets import Dataset
+from trainables.recipe import Recipe
+from trainables.records import Context
+from trainables.registry import lookup
+from trainables.storage import Store
+from trainables.trial import Block, Failures, Job, trial
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What one call of ``Trainer.train`` did. ``failed`` are the blocks given up."""
+
+    replicas: int
+    present: int
+    trained: int
+    failed: tuple[Block, ...] = ()
+    interrupted: bool = False
+    fatal: str | None = None
+    set_aside: tuple[str, ...] = ()
+
+    @property
+    def replicas_there(self) -> int:
+        """Replicas that have a record now."""
+        return self.present + self.trained
+
+
+@dataclass
+class Speed:
+    """Stack size, and seconds of a replica's epoch at one gradient evaluation a step (None: unmeasured)."""
+
+    stack: int
+    seconds_per_pass: float | None
+
+    def replica(self, recipe: Recipe) -> float:
+        """Seconds of one replica of this recipe; relative to others where nothing was measured."""
+        return passes(recipe) * (self.seconds_per_pass or 1.0)
+
+
+@dataclass
+class Trainer:
+    """Trains replicas of one context on one cluster; connects when there is something to train.
+
+    Use as a context manager; ``train`` may be called again with other recipes and seeds. ``listed`` are the
+    recipes that the manifest names, so that the audit sees them.
+    """
+
+    spec: SweepSpec
+    store: Store
+    context: Context
+    dataset: Dataset
+    address: str | None
+    console: Console
+    publish: Callable[[dict[str, Any]], None]
+    listed: list[Recipe]
+    _open: ExitStack = field(default_factory=ExitStack)
+    _cluster: Cluster | None = None
+    _data: Any = None
+    _speed: Speed | None = None
+
+    def __enter__(self) -> Trainer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def train(self, recipes: Sequence[Recipe], seeds: range) -> Trained:
+        """Trains every replica without a record; returns when all are there or given up."""
+        by_id = {recipe.recipe_id: recipe for recipe in recipes}
+        stock = take_stock(self.store, list(by_id), self.context.context_id, seeds)
+        for problem in stock.set_aside:
+            self.console.print(f"[yellow]set aside, will be trained again:[/] {problem}", highlight=False)
+        if not stock.missing:
+            self._write_manifest(self._remembered())
+            return Trained(stock.done.size, stock.done.size, 0, set_aside=stock.set_aside)
+        cluster = self._connect()
+        speed = self._measure(max(recipes, key=passes))
+        self._write_manifest(speed)
+        blocks = self._cut(stock, by_id, speed, cluster)
+        return self._fit(blocks, stock, by_id, speed)
+
+    def _connect(self) -> Cluster:
+        if self._cluster is None:
+            import ray
+
+            with self.console.status("starting Ray" if not self.address else f"connecting to {self.address}"):
+                self._cluster = self._open.enter_context(connected(self.address, self.spec.resources.demand))
+            if self._cluster.url:
+                self.console.print(f"Ray dashboard: {self._cluster.url}", highlight=False)
+            self._data = ray.put(self.dataset)
+        return self._cluster
+
+    def _remembered(self) -> Speed | None:
+        """What an earlier run of this context measured. Its stack is binding: bits depend on it."""
+        previous = read_manifest(self.store) or {}
+        same = previous.get("context_id") == self.context.context_id
+        if self._speed is None and same and previous.get("stack"):
+            self._speed = Speed(previous["stack"], previous.get("seconds_per_pass"))
+        return self._speed
+
+    def _measure(self, recipe: Recipe) -> Speed:
+        """Stack and speed: as the spec says, else remembered, else timed on the cluster like a trial."""
+        remembered = self._remembered()
+        known = remembered.seconds_per_pass if remembered else None
+        fixed = self.spec.stack if self.spec.stack != "auto" else remembered and remembered.stack
+        if fixed and (self.spec.block != "auto" or known):
+            self._speed = Speed(fixed, known)
+        else:
+            with self.console.status("timing a few steps"):
+                stack, seconds = self._calibrate(recipe)
+            self._speed = Speed(fixed or stack, seconds / passes(recipe))
+        return self._speed
+
+    def _calibrate(self, recipe: Recipe) -> tuple[int, float]:
+        import ray
+
+        demand = self.spec.resources.demand
+        task = ray.remote(_calibrate).options(
+            num_cpus=demand.get("cpu", 0),
+            num_gpus=demand.get("gpu", 0),
+            resources={name: v for name, v in demand.items() if name not in ("cpu", "gpu")},
+            name="calibrate",
+        )
+        return ray.get(task.remote(recipe, self._data, self.context.model, self._device, self._threads))
+
+    @property
+    def _device(self) -> str:
+        return "cuda" if self.spec.resources.gpu else "cpu"
+
+    @property
+    def _threads(self) -> int:
+        return max(1, int(self.spec.resources.cpu))
+
+    def _write_manifest(self, speed: Speed | None) -> None:
+        mean = sum(map(passes, self.listed)) / max(len(self.listed), 1)
+        per_pass = speed.seconds_per_pass if speed else None
+        previous = read_manifest(self.store)
+        hardware = (previous or {}).get("hardware") or local_hardware()
+        manifest = make_manifest(
+            self.spec,
+            self.listed,
+            self.context,
+            self._cluster.hardware if self._cluster else hardware,
+            previous,
+            stack=speed.stack if speed else None,
+            seconds_per_pass=per_pass,
+            seconds_per_replica=per_pass * mean if per_pass else None,
+        )
+        write_manifest(self.store, self.spec, manifest)
+
+    def _cut(
+        self, stock: Inventory, by_id: Mapping[str, Recipe], speed: Speed, cluster: Cluster
+    ) -> tuple[Block, ...]:
+        seconds = {recipe_id: speed.replica(recipe) for recipe_id, recipe in by_id.items()}
+        fixed = self.spec.block
+        size = guided(cluster.slots, speed.stack, seconds) if fixed == "auto" else lambda *_: fixed
+        knobs = {recipe_id: recipe.knobs for recipe_id, recipe in by_id.items()}
+        return cut(stock, knobs, self.context.context_id, size=size, seconds=seconds)
+
+    def _fit(
+        self, blocks: tuple[Block, ...], stock: Inventory, by_id: Mapping[str, Recipe], speed: Speed
+    ) -> Trained:
+        from ray import tune
+
+        from sweep.metrics import Figures
+        from sweep.progress import Bar, Tally, Watch
+
+        job = Job(
+            run_id=uuid.uuid4().hex,
+            store=self.store,
+            context=self.context,
+            blocks=blocks,
+            stack=speed.stack,
+            threads=self._threads,
+            device=self._device,
+            progress_seconds=60 * self.spec.progress_minutes,
+        )
+        tally = Tally(blocks, {recipe_id: speed.replica(recipe) for recipe_id, recipe in by_id.items()})
+        watch = Watch(
+            tally, lambda block, error: Failures(job, block).add(error, error, "the driver's", last=True)
+        )
+        present = stock.done.size - stock.missing
+        figures = Figures(self.spec.name, by_id, stock, tally, self.publish)
+        for name in ("ray.tune", "ray.train", "ray.air"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # failures are recorded
+        with (
+            tempfile.TemporaryDirectory(prefix="flatleak-tune-") as scratch,
+            Bar(self.console, tally, present) as bar,
+        ):
+            trainable = tune.with_parameters(trial, job=job, dataset=self._data)
+            trainable.__name__ = f"flatleak {self.spec.name}"  # what Ray's dashboard calls the actors
+            tuner = tune.Tuner(
+                tune.with_resources(trainable, self.spec.resources.demand),
+                param_space={"block": tune.grid_search(list(range(len(blocks))))},
+                tune_config=tune.TuneConfig(
+                    reuse_actors=True,
+                    trial_name_creator=lambda t: blocks[t.config["block"]].name,
+                    trial_dirname_creator=lambda t: t.trial_id,
+                ),
+                run_config=tune.RunConfig(
+                    name=self.spec.name,
+                    storage_path=self.spec.tune_dir or (None if self.spec.loggers else scratch),
+                    failure_config=tune.FailureConfig(max_failures=-1),
+                    callbacks=[watch, figures, bar, *make_loggers(self.spec.loggers, self.spec.name)],
+                    stop=watch,
+                    verbose=0,
+                ),
+            )
+            tuner.fit()
+        return Trained(
+            replicas=stock.done.size,
+            present=present,
+            trained=sum(len(b) for i, b in enumerate(blocks) if i in tally.finished - tally.failed),
+            failed=tuple(blocks[i] for i in sorted(tally.failed)),
+            interrupted=len(tally.finished) < len(blocks) and not watch.fatal,
+            fatal=watch.fatal,
+            set_aside=stock.set_aside,
+        )
+
+
+def passes(recipe: Recipe) -> float:
+    """Passes over its members, forward and backward, that training one replica takes, as an estimate.
+
+    The penalty evaluates the optimizer's gradient twice; drawing noise counts as half an evaluation.
+    """
+    from trainables.optimizers import OPTIMIZERS
+
+    optimizer = lookup("optimizer", recipe.optimizer, OPTIMIZERS)
+    return recipe.epochs * (optimizer.passes * (1 + bool(recipe.grad_reg)) + 0.5 * bool(recipe.noise))
+
+
+def _calibrate(
+    recipe: Recipe, dataset: Any, model: dict[str, Any], device: str, threads: int
+) -> tuple[int, float]:
+    import torch
+
+    from trainables.training import calibrate
+
+    torch.set_num_threads(threads)
+    measured = calibrate(recipe, dataset, model, device=device)
+    return measured.stack, measured.seconds_per_replica
