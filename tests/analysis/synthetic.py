@@ -1,0 +1,33 @@
+"""Ensembles made of given arrays, for tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from analysis.ensemble import Block, Ensemble
+from trainables.records import Context
+from trainables.subsets import Subsets, draw_members
+
+
+def make_ensemble(recipe: dict[str, Any], replicas: int, n: int, m: int, **arrays: np.ndarray) -> Ensemble:
+    """Paired halves over seeds 0 .. replicas-1; ``arrays`` are its record's, such as ``test_correct``.
+
+    Signals may be given as ``[R, n]``; they get the axis of queries.
+    """
+    seeds = np.arange(replicas)
+    members = draw_members(Subsets(), seeds.tolist(), n)
+    values = {k: v[:, None] if v.ndim == 2 and k != "members" else v for k, v in arrays.items()}
+    context = Context(dataset={"name": "synthetic"}, fingerprint="0", model={"name": "mlp"})
+    name = " ".join(f"{k}={v}" if k != "optimizer" else str(v) for k, v in recipe.items())
+    return Ensemble(
+        recipe_id=name,
+        recipe=recipe,
+        label=name,
+        context=context,
+        blocks=[Block({"seeds": seeds, "members": members, **values}, np.arange(replicas))],
+        labels_train=np.zeros(n, np.int32),
+        labels_test=np.zeros(m, np.int32),
+        canaries=np.zeros(0, np.int32),
+    )

@@ -1,0 +1,125 @@
+"""The other attacks against plain loops, and the registry that holds them all."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import kstest
+from simulated_records import simulate
+from sklearn.metrics import roc_auc_score
+
+from analysis.attacks import ATTACKS, attack_p, attack_r, calibrated_loss, resolve, run
+from analysis.attacks.ranks import risk_by_example
+from analysis.ensemble import ensemble_of
+from analysis.metrics import auc
+from trainables.registry import UserError
+from trainables.subsets import Subsets, draw_members
+
+
+def values(seed: int, replicas: int = 7, n: int = 30) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    members = rng.random((replicas, n)) < 0.5
+    return -rng.exponential(size=members.shape), members
+
+
+def test_attack_r_ranks_the_target_among_out_shadows() -> None:
+    x, members = values(0)
+    scores = attack_r(x, members)
+    for t, i in np.ndindex(x.shape):
+        shadows = [x[r, i] for r in range(len(x)) if r != t and not members[r, i]]
+        if not shadows:
+            assert np.isnan(scores[t, i])
+            continue
+        worse = np.sum(np.array(shadows) < x[t, i])
+        assert worse / (len(shadows) + 1) <= scores[t, i] <= (worse + 1) / (len(shadows) + 1)
+
+
+def test_attack_r_is_uniform_without_leakage_and_breaks_ties_evenly() -> None:
+    members = draw_members(Subsets(), range(16), 400)
+    for x in (np.random.default_rng(0).normal(size=members.shape), np.zeros(members.shape)):
+        scores = attack_r(x, members)
+        for side in (members, ~members):
+            assert kstest(scores[side], "uniform").pvalue > 0.001
+
+
+def test_attack_p_is_the_share_of_worse_population_points() -> None:
+    x, members = values(1)
+    z = np.round(values(2)[0], 1)
+    x = np.round(x, 1)
+    scores = attack_p(x, z)
+    for t, i in np.ndindex(x.shape):
+        assert scores[t, i] == pytest.approx(np.mean((z[t] < x[t, i]) + 0.5 * (z[t] == x[t, i])))
+    assert scores.shape == members.shape
+
+
+def test_calibrated_loss_subtracts_the_out_mean() -> None:
+    x, members = values(3)
+    scores = calibrated_loss(x, members)
+    for t, i in np.ndindex(x.shape):
+        shadows = [x[r, i] for r in range(len(x)) if r != t and not members[r, i]]
+        assert scores[t, i] == pytest.approx(x[t, i] - np.mean(shadows) if shadows else np.nan, nan_ok=True)
+
+
+def test_risk_of_an_example_is_its_auc_over_targets() -> None:
+    x, members = values(4, replicas=12)
+    x = np.round(x, 1)
+    x[3] = np.nan
+    risks = risk_by_example(x, members)
+    for i, risk in enumerate(risks):
+        known = ~np.isnan(x[:, i])
+        both = members[known, i].any() and not members[known, i].all()
+        expected = roc_auc_score(members[known, i], x[known, i]) if both else np.nan
+        assert risk == pytest.approx(expected, nan_ok=True)
+
+
+def test_every_attack_sees_leakage_and_nothing_without() -> None:
+    leaking = ensemble_of(simulate(range(48), n=200, m=150, leak=3, queries=2))
+    silent = ensemble_of(simulate(range(48), n=200, m=150, leak=0, queries=2))
+    for name, attack in ATTACKS.items():
+        if name == "quantile":
+            continue  # one regressor a target: its own test takes fewer
+        floor = 0.55 if name in ("correctness", "label_only") else 0.7
+        assert auc(run(name, attack, leaking), leaking.members) > floor, name
+        assert auc(run(name, attack, silent), silent.members) == pytest.approx(0.5, abs=0.025), name
+
+
+def test_quantile_regression_holds_its_false_positive_rate() -> None:
+    ensemble = ensemble_of(simulate(range(12), n=300, m=900, leak=3))
+    scores = run("quantile", ATTACKS["quantile"], ensemble)
+    assert auc(scores, ensemble.members) > 0.7
+    assert (scores > 0)[~ensemble.members].mean() == pytest.approx(0.05, abs=0.04)
+
+
+def test_default_attacks_are_those_marked_so_and_names_are_checked() -> None:
+    assert "lira" in resolve()
+    assert "quantile" not in resolve()
+    assert list(resolve(["rmia", "lira"])) == ["rmia", "lira"]
+    assert list(resolve(["default", "quantile"])) == [*resolve(), "quantile"]
+    with pytest.raises(UserError, match="attack 'lyra' is not known; did you mean 'lira'"):
+        resolve(["lyra"])
+
+
+def test_a_users_own_attack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_attacks.py").write_text(
+        "def mine(signals, members):\n"
+        "    return signals.signal('train', 'margin').mean(axis=1)\n"
+        "def wrong(signals, members):\n"
+        "    return members[0]\n"
+        "constant = 3\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    ensemble = ensemble_of(simulate(range(4)))
+    ((name, attack),) = resolve(["my_attacks:mine"]).items()
+    assert name == "mine"
+    np.testing.assert_allclose(run(name, attack, ensemble), ensemble.signal("train", "margin")[:, 0])
+    ((name, attack),) = resolve(["my_attacks:wrong"]).items()
+    with pytest.raises(UserError, match=r"attack 'wrong' returned bool \(120,\); expected .*\(4, 120\)"):
+        run(name, attack, ensemble)
+    with pytest.raises(UserError, match="expected a function"):
+        resolve(["my_attacks:constant"])
+    with pytest.raises(UserError, match="cannot be imported"):
+        resolve(["my_attacks:absent"])
+    sys.modules.pop("my_attacks", None)

@@ -1,0 +1,82 @@
+import pandas as pd
+import pytest
+
+from analysis.recommend import parse_bound, recommend
+from trainables.registry import UserError
+
+
+@pytest.fixture
+def results() -> pd.DataFrame:
+    rows = [  # label, accuracy, advantage: SAM is accurate and leaks; noise trades one for the other
+        ("sgd", 0.960, 0.16),
+        ("sam rho=0.2", 0.970, 0.18),
+        ("sam rho=0.2 noise=2", 0.966, 0.13),
+        ("sam rho=0.2 noise=3", 0.958, 0.10),
+        ("broken", 0.990, float("nan")),
+    ]
+    table = pd.DataFrame(rows, columns=["label", "test_accuracy", "lira_advantage"])
+    table.insert(0, "recipe_id", [f"id{i}" for i in range(len(table))])
+    for column, half in (("test_accuracy", 0.002), ("lira_advantage", 0.02)):
+        table[f"{column}_low"], table[f"{column}_high"] = table[column] - half, table[column] + half
+    return table
+
+
+def test_the_most_accurate_within_the_risk(results: pd.DataFrame) -> None:
+    found = recommend(results, max_risk={"lira_advantage": 0.17})
+    assert found.choice.label == "sam rho=0.2 noise=2"
+    assert [c.label for c in found.following] == ["sgd", "sam rho=0.2 noise=3"]
+    assert found.choice.sure
+    assert found.safest == found.choice
+    assert found.choice.risk == pytest.approx((0.13, 0.11, 0.15))
+
+
+def test_an_interval_that_reaches_over_the_bound_is_said(results: pd.DataFrame) -> None:
+    found = recommend(results, max_risk={"lira_advantage": 0.14})
+    assert found.choice.label == "sam rho=0.2 noise=2"
+    assert not found.choice.sure
+    assert found.safest is not None
+    assert found.safest.label == "sam rho=0.2 noise=3"
+    assert "sam rho=0.2 noise=3" in found.why[1]
+
+
+def test_the_least_risky_with_enough_accuracy(results: pd.DataFrame) -> None:
+    found = recommend(results, min_accuracy=0.96)
+    assert found.choice.label == "sam rho=0.2 noise=2"
+    assert found.risk == "lira_advantage"
+
+
+def test_both_bounds(results: pd.DataFrame) -> None:
+    found = recommend(results, max_risk={"lira_advantage": 0.17}, min_accuracy=0.962)
+    assert [found.choice.label, *(c.label for c in found.following)] == ["sam rho=0.2 noise=2"]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [
+        ({"max_risk": {"lira_advantage": 0.05}}, r"the lowest lira_advantage is 0.1 \(sam rho=0.2 noise=3\)"),
+        ({"min_accuracy": 0.98}, r"the best test_accuracy is 0.97 \(sam rho=0.2\)"),
+        ({"max_risk": {"lira_advantge": 0.1}}, "did you mean 'lira_advantage'"),
+        ({}, "needs a bound"),
+    ],
+)
+def test_what_cannot_be_met_says_what_can(results: pd.DataFrame, bounds: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        recommend(results, **bounds)
+
+
+@pytest.mark.parametrize(
+    ("text", "bound"),
+    [
+        ("lira_tpr@0.1%fpr=0.01", ("lira_tpr_at_0.1pct", 0.01)),
+        ("rmia_tpr@1%FPR=0.2", ("rmia_tpr_at_1pct", 0.2)),
+        ("lira_advantage=0.1", ("lira_advantage", 0.1)),
+    ],
+)
+def test_bounds_are_spelt_as_people_say_them(text: str, bound: tuple[str, float]) -> None:
+    assert parse_bound(text) == bound
+
+
+@pytest.mark.parametrize("text", ["lira_auc", "lira_auc=low", "=0.5", "lira_auc=nan"])
+def test_malformed_bounds_are_named(text: str) -> None:
+    with pytest.raises(UserError, match="expected COLUMN=NUMBER"):
+        parse_bound(text)

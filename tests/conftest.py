@@ -1,0 +1,47 @@
+"""Shared by all tests: real data where it is at hand, one Ray, one finished sweep."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["servers"]
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets; tests that need it skip where it is absent."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"the real data sets are not at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """One local Ray with two cores for the whole test session."""
+    import ray
+
+    from sweep.cluster import QUIET
+
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def smoke_sweep(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
+    """A finished sweep of the shipped spec ``smoke``, audited and reported. Copy it before changing it."""
+    from sweep import SweepSpec, run
+
+    directory = tmp_path_factory.mktemp("sweep") / "smoke"
+    assert run(SweepSpec.load("smoke"), directory).exit_code == 0
+    return directory

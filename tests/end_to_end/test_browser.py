@@ -1,0 +1,305 @@
+"""The page in a real headless Chromium: what a reader does with it, from a file and live."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from analysis.report import write_report
+from analysis.serve import LiveServer
+from tests.analysis.simulated_results import simulate
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+Opener = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Debian's chromium, or the one that BROWSER_PATH names; a skip without one, a failure where CI=true."""
+    path = os.environ.get("BROWSER_PATH") or shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        missing = "no Chromium on this machine: apt install chromium, or set BROWSER_PATH"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with sync_api.sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(write_report(simulate(tmp_path_factory.mktemp("page") / "sweep", 12)))
+
+
+@pytest.fixture
+def opened(browser: Any) -> Iterator[Opener]:
+    """Opens an address; the test fails if the page logs an error, throws, or asks for anything but itself."""
+    contexts, troubles = [], []
+
+    def open_page(address: str, *, width: int = 1300, allowed: str = "file:", **options: Any) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda m: troubles.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda e: troubles.append(str(e)))
+        page.on(
+            "request",
+            lambda r: None if r.url.startswith((allowed, "data:", "blob:")) else troubles.append(r.url),
+        )
+        page.goto(address)
+        page.wait_for_selector("body[data-ready]", timeout=120_000)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert troubles == []
+
+
+def recipes(report: Path) -> pd.DataFrame:
+    return pd.read_parquet(report.parent / "results/recipes.parquet").set_index("recipe_id")
+
+
+def drawn(page: Any) -> int:
+    """How many points the front shows."""
+    return int(page.evaluate("document.querySelectorAll('#front-plot .scatterlayer .point').length"))
+
+
+def front_state(page: Any) -> dict[str, Any]:
+    return dict(
+        page.evaluate(
+            """() => { const [points, line] = document.getElementById('front-plot').data;
+            return {points: points.x.length, line: [line.x, line.y]}; }"""
+        )
+    )
+
+
+def test_opens_from_a_file_with_every_recipe_and_its_front(report: Path, opened: Opener) -> None:
+    page = opened(report.as_uri())
+    table = recipes(report)
+    state = front_state(page)
+    front = table[table["on_front"]].sort_values("lira_tpr_at_0.1pct")
+    assert state["points"] == len(table)
+    assert state["line"][0] == pytest.approx(front["lira_tpr_at_0.1pct"].tolist(), rel=1e-4)
+    assert state["line"][1] == pytest.approx(front["test_accuracy"].tolist(), rel=1e-5)
+    assert drawn(page) >= len(table)
+    assert page.locator("#recipe-table tbody tr").count() == len(table)
+
+
+def test_clicking_a_point_selects_it_and_drives_the_panels(report: Path, opened: Opener) -> None:
+    page = opened(report.as_uri())
+    page.locator("#panel-memorization").scroll_into_view_if_needed()
+    page.wait_for_selector("#panel-memorization .main-svg")
+    before = page.evaluate("document.getElementById('panel-memorization').data[0].y")
+    target = page.evaluate(
+        """() => { const plot = document.getElementById('front-plot'), trace = plot.data[0];
+        plot.scrollIntoView({block: 'center', behavior: 'instant'});
+        const box = plot.getBoundingClientRect(), {xaxis, yaxis} = plot._fullLayout;
+        const k = trace.customdata.findIndex((i) => !state.selected.includes(data.ids[i]));
+        return {id: data.ids[trace.customdata[k]], label: trace.text[k],
+                x: box.left + xaxis._offset + xaxis.d2p(trace.x[k]),
+                y: box.top + yaxis._offset + yaxis.d2p(trace.y[k])}; }"""
+    )
+    page.mouse.move(target["x"], target["y"])
+    page.mouse.click(target["x"], target["y"])
+    page.wait_for_function(f"state.selected[0] === '{target['id']}'")
+    page.wait_for_function(
+        "before => document.getElementById('panel-memorization').data[0].y.join() !== before",
+        arg=",".join(map(str, before)),
+    )
+    assert target["id"] in page.url
+    assert target["label"] in page.locator("#compare").inner_text()
+    assert target["label"] in page.locator("#who-body").inner_text()
+
+
+def test_the_keyboard_walks_and_compares(report: Path, opened: Opener) -> None:
+    page = opened(report.as_uri())
+    page.locator("#front-plot").focus()
+    first = page.evaluate("state.selected[0]")
+    page.keyboard.press("ArrowRight")
+    second = page.evaluate("state.selected[0]")
+    page.keyboard.press("Shift+ArrowRight")
+    pair = page.evaluate("state.selected")
+    assert second != first
+    assert pair[0] == second
+    assert len(set(pair)) == 2
+    page.locator("#recipe-table button.link").first.focus()
+    page.keyboard.press("Enter")
+    assert (
+        page.evaluate("data.labels[place.get(state.selected[0])]")
+        in page.locator("#recipe-table tbody tr").first.inner_text()
+    )
+
+
+def test_a_link_opens_what_it_names(report: Path, opened: Opener) -> None:
+    one, other = recipes(report).index[[3, 7]]
+    page = opened(f"{report.as_uri()}#recipe={one}&compare={other}&risk=rmia_auc")
+    assert page.evaluate("state.selected") == [one, other]
+    assert "RMIA AUC" in page.locator("#compare").inner_text()
+    alone = opened(f"{report.as_uri()}#recipe={one}")
+    assert alone.evaluate("state.selected[0]") == one
+
+
+def test_filters_hide_recipes_and_draw_the_front_of_the_rest(report: Path, opened: Opener) -> None:
+    page = opened(report.as_uri())
+    table = recipes(report)
+    page.locator("label.chip", has=page.locator("input[data-knob=optimizer]")).filter(
+        has_text="looksam"
+    ).click()
+    kept = table[table["optimizer"] != "looksam"]
+    assert front_state(page)["points"] == len(kept)
+    assert page.locator("#recipe-table tbody tr").count() == len(kept)
+    best = front_state(page)["line"][1]
+    assert best[-1] == pytest.approx(kept["test_accuracy"].max(), rel=1e-5)
+
+
+def test_the_risk_menu_changes_axis_table_and_attack(report: Path, opened: Opener) -> None:
+    page = opened(report.as_uri())
+    page.select_option("#risk-menu", "confidence_auc")
+    page.wait_for_function(
+        "document.getElementById('front-plot').layout.xaxis.title.text.includes('confidence AUC')"
+    )
+    assert front_state(page)["points"] == len(recipes(report))
+    assert "confidence AUC" in page.locator("#recipe-table thead").inner_text()
+    page.locator("#panel-roc").scroll_into_view_if_needed()
+    page.wait_for_selector("#panel-roc .main-svg")
+    attacks = page.evaluate("document.getElementById('panel-roc').data.map(t => t.meta).filter(Boolean)")
+    assert set(attacks) == {"confidence"}
+
+
+def test_colour_shape_and_size_follow_any_knob(report: Path, opened: Opener) -> None:
+    page = opened(report.as_uri())
+    page.select_option("#colour-menu", "train_seconds")
+    page.select_option("#size-menu", "noise")
+    page.select_option("#symbol-menu", "noise")
+    marker = page.evaluate("document.getElementById('front-plot').data[0].marker")
+    assert marker["showscale"] is True
+    assert len(set(marker["size"])) > 1
+    assert len(set(marker["symbol"])) > 1
+
+
+def test_the_copy_button_copies_a_block_of_a_spec(report: Path, opened: Opener) -> None:
+    page = opened(report.as_uri(), permissions=["clipboard-read", "clipboard-write"])
+    page.locator("#compare .slot .copy").first.click()
+    page.wait_for_function("[...document.querySelectorAll('.copy')].some(b => b.textContent === 'Copied')")
+    text = page.evaluate("navigator.clipboard.readText()")
+    chosen = page.evaluate("state.selected[0]")
+    manifest = json.loads((report.parent / "manifest.json").read_text())
+    assert yaml.safe_load(text) == [manifest["recipes"][chosen]]
+
+
+def test_csv_has_every_recipe_and_risk(report: Path, opened: Opener) -> None:
+    page = opened(report.as_uri())
+    with page.expect_download() as download:
+        page.locator("#recipes button", has_text="CSV").click()
+    rows = list(csv.DictReader(Path(download.value.path()).read_text().splitlines()))
+    table = recipes(report)
+    assert [row["recipe_id"] for row in rows] == table.index.tolist()
+    found = [float(row["rmia_advantage_high"]) for row in rows]
+    assert found == pytest.approx(table["rmia_advantage_high"].tolist(), rel=1e-4)
+
+
+def test_sliders_answer_like_recommend(report: Path, opened: Opener) -> None:
+    from analysis.recommend import recommend
+
+    page = opened(report.as_uri())
+    table = recipes(report).reset_index(drop=False)
+    for bound in table["lira_tpr_at_0.1pct"].quantile([0.3, 0.7]):
+        page.evaluate(
+            """bound => { const slider = document.getElementById('by-risk-input'); slider.value = bound;
+            slider.dispatchEvent(new Event('input')); }""",
+            bound,
+        )
+        expected = recommend(
+            table, max_risk={"lira_tpr_at_0.1pct": float(page.input_value("#by-risk-input"))}
+        )
+        assert expected.choice.label in page.locator("#by-risk .answer > div").inner_text()
+
+
+def test_light_and_dark(report: Path, opened: Opener) -> None:
+    page = opened(report.as_uri(), color_scheme="dark")
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.locator("#theme").click()
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert dark != light
+    assert (
+        page.evaluate("document.getElementById('front-plot').layout.template.layout.font.color") == "#1b2430"
+    )
+
+
+@pytest.mark.parametrize("width", [390, 1600])
+def test_fits_the_window(report: Path, opened: Opener, width: int) -> None:
+    page = opened(report.as_uri(), width=width)
+    page.locator("#how-body").scroll_into_view_if_needed()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_figures_and_controls_have_names(report: Path, opened: Opener) -> None:
+    page = opened(report.as_uri())
+    unnamed = page.evaluate(
+        """() => [...document.querySelectorAll('.plot, button, select, input, img')]
+        .filter(e => !(e.ariaLabel || e.textContent.trim() || e.alt || e.labels?.length)).map(e => e.id)"""
+    )
+    assert unnamed == []
+
+
+def test_text_of_specs_and_data_stays_text(tmp_path: Path, opened: Opener) -> None:
+    evil = "<script>window.broken = 1</script><img src=x onerror='window.broken = 1'>"
+    directory = simulate(tmp_path, 6, name=evil)
+    table = pd.read_parquet(directory / "results/recipes.parquet")
+    table.loc[0, "label"] = evil
+    table["optimizer"] = table["optimizer"].replace("sam", evil)
+    table.to_parquet(directory / "results/recipes.parquet")
+    page = opened(Path(write_report(directory)).as_uri())
+    for panel in ("spread", "roc"):
+        page.locator(f"#panel-{panel}").scroll_into_view_if_needed()
+        page.wait_for_selector(f"#panel-{panel} .main-svg")
+    page.locator("#recipe-table button.link", has_text="script").click()
+    assert page.evaluate("window.broken") is None
+    assert evil in page.locator("#name").inner_text()
+    assert evil in page.locator("#compare").inner_text()
+
+
+def test_hidden_examples_are_not_on_the_page(tmp_path: Path, opened: Opener) -> None:
+    page = opened(Path(write_report(simulate(tmp_path, 4, show_examples=False))).as_uri())
+    assert "show_examples: false" in page.locator("#who-body").inner_text()
+    assert page.locator("#who-body img").count() == 0
+
+
+def test_one_recipe_without_any_neighbour_still_makes_a_page(tmp_path: Path, opened: Opener) -> None:
+    directory = simulate(tmp_path, 1, images=False)
+    for name in ("comparisons", "influence", "buckets", "claims", "history"):
+        (directory / f"results/{name}.parquet").unlink()
+    page = opened(Path(write_report(directory)).as_uri())
+    page.locator("#panel-growth").scroll_into_view_if_needed()
+    page.wait_for_selector("#panel-growth .empty")
+    assert front_state(page)["points"] == 1
+
+
+def test_the_live_page_picks_up_new_records(smoke_sweep: Path, tmp_path: Path, opened: Opener) -> None:
+    """One recipe's records are held back: the page shows the rest, then all of them once they land."""
+    directory = tmp_path / "sweep"
+    shutil.copytree(smoke_sweep, directory)
+    shutil.rmtree(directory / "results")
+    held = sorted((directory / "records").iterdir())[-1]
+    held.rename(tmp_path / "held")
+    with LiveServer(directory, 0, interval=0.2) as server:
+        page = opened(server.url, allowed=server.url)
+        before, version = front_state(page)["points"], page.get_attribute("body", "data-ready")
+        chosen = page.evaluate("state.selected[0]")
+        (tmp_path / "held").rename(held)
+        page.wait_for_function(f"document.body.dataset.ready !== '{version}'", timeout=120_000)
+        assert page.evaluate("data.ids.length") == before + 1
+        assert page.evaluate("state.selected[0]") == chosen
+        assert "replicas" in page.locator("#live-text").inner_text()

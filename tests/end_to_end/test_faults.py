@@ -1,0 +1,297 @@
+"""Processes, nodes, drivers and heads that die, full disks and truncated records: nothing finished is lost,
+nothing finished is trained again, and the results equal those of an undisturbed sweep bit for bit.
+
+``FLATLEAK_KILLS=20 pytest tests/end_to_end/test_faults.py -k random`` runs the long campaign.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from servers import environment
+
+from sweep.status import status
+from trainables.storage import Store
+
+KILLS = int(os.environ.get("FLATLEAK_KILLS", "4"))
+SPEC: dict[str, Any] = {
+    "name": "faults",
+    "dataset": {"name": "digits", "train_size": 300, "test_size": 100},
+    "model": {"name": "mlp", "hidden": [16]},
+    "subsets": {"scheme": "half", "seeds": 12},
+    "training": {"epochs": 50, "batch_size": 16},
+    "grid": [{"optimizer": "sgd"}, {"optimizer": "sam", "rho": 0.1}],
+    "resources": {"cpu": 1, "gpu": 0.5},
+    "block": 2,
+    "stack": 2,
+    "progress_minutes": 0.005,
+}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two worker nodes with a made-up GPU each, and a head that trains nothing."""
+    made = _cluster()
+    yield made
+    made.shutdown()
+
+
+def _cluster() -> Any:
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    for _ in range(2):
+        _add_worker(made)
+    return made
+
+
+def _add_worker(cluster: Any) -> Any:
+    return cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=100 * 2**20)
+
+
+@dataclass
+class Driver:
+    """A run in a process of its own, and what its records were when they were first seen."""
+
+    process: subprocess.Popen[str]
+    directory: Path
+
+    def records(self) -> dict[str, tuple[int, int]]:
+        found = {}
+        for path in self.directory.glob("records/*/*.npz"):
+            about = path.stat()
+            found[str(path.relative_to(self.directory))] = (about.st_ino, about.st_mtime_ns)
+        return found
+
+    def wait_for(self, happens: Callable[[], bool], seconds: float = 90) -> None:
+        end = time.monotonic() + seconds
+        while not happens():
+            assert self.process.poll() is None, self.process.communicate()
+            assert time.monotonic() < end, "it did not happen in time"
+            time.sleep(0.05)
+
+    def finish(self, seconds: float = 200) -> tuple[int, dict[str, Any]]:
+        out, errors = self.process.communicate(timeout=seconds)
+        lines = out.strip().splitlines()
+        assert lines or self.process.returncode, errors
+        return self.process.returncode, json.loads(lines[-1]) if lines else {"errors": errors}
+
+
+@pytest.fixture
+def drive(cluster: Any, tmp_path: Path) -> Iterator[Callable[..., Driver]]:
+    started = []
+
+    def start(directory: Path = tmp_path / "sweep", *, on: Any = None, **changes: Any) -> Driver:
+        spec = tmp_path / "spec.json"
+        spec.write_text(json.dumps({**SPEC, **changes}))
+        command = [sys.executable, str(Path(__file__).with_name("drive.py")), str(spec), str(directory)]
+        process = subprocess.Popen(
+            [*command, (on or cluster).address],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(RAY_gcs_rpc_server_reconnect_timeout_s="3"),
+        )
+        started.append(process)
+        return Driver(process, directory)
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same sweep with nothing going wrong."""
+    directory = tmp_path_factory.mktemp("undisturbed")
+    (directory / "spec.json").write_text(json.dumps(SPEC))
+    script = str(Path(__file__).with_name("drive.py"))
+    command = [
+        sys.executable,
+        script,
+        str(directory / "spec.json"),
+        str(directory / "sweep"),
+        cluster.address,
+    ]
+    subprocess.run(command, check=True, timeout=200, env=environment())
+    return directory / "sweep"
+
+
+def assert_equal(left: Path, right: Path) -> None:
+    """The same records with the same bits, the time that training took aside."""
+    names = {str(path.relative_to(left)) for path in left.glob("records/*/*.npz")}
+    assert names == {str(path.relative_to(right)) for path in right.glob("records/*/*.npz")}
+    for name in names:
+        with np.load(left / name) as one, np.load(right / name) as other:
+            assert set(one.files) == set(other.files)
+            different = [f for f in one.files if f != "seconds" and one[f].tobytes() != other[f].tobytes()]
+        assert different == [], name
+
+
+def trial_processes(cluster: Any) -> list[int]:
+    """Processes of this cluster, and of no other on this machine, that train a block now."""
+    raylets = [node.all_processes["raylet"][0].process.pid for node in cluster.worker_nodes]
+    children = [int(pid) for r in raylets for pid in _read(f"/proc/{r}/task/{r}/children").split()]
+    return [pid for pid in children if " seeds " in _read(f"/proc/{pid}/cmdline")]
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""
+
+
+def test_random_kills_of_trial_processes(cluster: Any, drive: Any, undisturbed: Path) -> None:
+    driver, chance, killed = drive(), random.Random(0), 0
+    seen: dict[str, tuple[int, int]] = {}
+    while driver.process.poll() is None:
+        for path, about in driver.records().items():
+            assert seen.setdefault(path, about) == about, "a finished record was written again"
+        training = trial_processes(cluster)
+        if training and killed < KILLS * min(1, (len(seen) + 2) / 12):  # spread over the sweep
+            time.sleep(chance.uniform(0, 0.5))
+            victim = chance.choice(training)
+            if victim in trial_processes(cluster):
+                os.kill(victim, signal.SIGKILL)
+                killed += 1
+        time.sleep(0.05)
+    code, outcome = driver.finish()
+    assert (code, outcome["trained"], outcome["failed"]) == (0, 24, [])
+    assert killed == KILLS
+    assert driver.records() == seen
+    assert_equal(driver.directory, undisturbed)
+    assert not list(driver.directory.glob("failures/*/*.json"))
+
+
+def test_a_node_crashes_mid_trial(cluster: Any, drive: Any, undisturbed: Path) -> None:
+    driver = drive()
+    driver.wait_for(lambda: len(driver.records()) >= 2 and bool(trial_processes(cluster)))
+    before = driver.records()
+    cluster.remove_node(
+        cluster.worker_nodes and sorted(cluster.worker_nodes, key=id)[0], allow_graceful=False
+    )
+    _add_worker(cluster)
+    code, outcome = driver.finish()
+    assert (code, outcome["trained"], outcome["failed"]) == (0, 24, [])
+    assert before.items() <= driver.records().items()
+    assert_equal(driver.directory, undisturbed)
+    assert not list(driver.directory.glob("failures/*/*.json"))
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl+C"])
+def test_the_driver_dies_and_runs_again(drive: Any, undisturbed: Path, how: signal.Signals) -> None:
+    driver = drive()
+    driver.wait_for(lambda: len(driver.records()) >= 2)
+    driver.process.send_signal(how)
+    code, _ = driver.finish()
+    assert code == (130 if how == signal.SIGINT else -signal.SIGKILL)
+    before = driver.records()
+    assert len(before) < 12
+    again = drive()
+    code, outcome = again.finish()
+    assert (code, outcome["present"], outcome["trained"]) == (0, 2 * len(before), 24 - 2 * len(before))
+    assert before.items() <= again.records().items()
+    assert_equal(again.directory, undisturbed)
+
+
+def test_the_head_is_lost_and_another_cluster_goes_on(drive: Any, undisturbed: Path) -> None:
+    doomed = _cluster()
+    try:
+        driver = drive(on=doomed)
+        driver.wait_for(lambda: len(driver.records()) >= 2)
+        doomed.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
+        code, _ = driver.finish()
+        assert code != 0
+    finally:
+        doomed.shutdown()
+    before = driver.records()
+    again = drive()
+    code, outcome = again.finish()
+    assert (code, outcome["present"]) == (0, 2 * len(before))
+    assert before.items() <= again.records().items()
+    assert_equal(again.directory, undisturbed)
+
+
+def test_two_drivers_at_once(drive: Any) -> None:
+    driver = drive()
+    driver.wait_for(lambda: (driver.directory / "driver.json").exists())
+    second = drive()
+    code, outcome = second.finish()
+    assert code != 0
+    assert f"already driven by process {driver.process.pid}" in outcome["errors"]
+    driver.process.kill()
+
+
+def test_truncated_records_are_named_set_aside_and_trained_again(
+    drive: Any, undisturbed: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(undisturbed, tmp_path / "sweep")
+    broken = sorted((tmp_path / "sweep").glob("records/*/*.npz"))[3]
+    content = broken.read_bytes()
+    broken.write_bytes(content[: len(content) // 2])
+    driver = drive()
+    before = driver.records()
+    code, outcome = driver.finish()
+    assert (code, outcome["trained"]) == (0, 2)
+    assert [str(broken.relative_to(tmp_path / "sweep")) in line for line in outcome["set_aside"]] == [True]
+    kept = {path: about for path, about in before.items() if not path.endswith(broken.name)}
+    assert kept.items() <= driver.records().items()
+    assert_equal(driver.directory, undisturbed)
+
+
+def test_a_trial_that_fails_by_itself_is_given_up_and_the_rest_goes_on(drive: Any, tmp_path: Path) -> None:
+    driver = drive(model="drive:explosive", block=12, stack=12, training={"epochs": 2})
+    code, outcome = driver.finish()
+    assert (code, outcome["trained"], len(outcome["failed"])) == (1, 12, 1)
+    now = status(Store.at(tmp_path / "sweep"))
+    assert [(r.done, r.failed, r.missing) for r in now.recipes] == [(12, 0, 0), (0, 12, 0)]
+    (failure,) = now.failures
+    assert failure.attempts == 3
+    assert failure.block == "sam rho=0.1 seeds 0-11"
+    assert "the fuse was lit" in failure.error
+    about = json.loads((tmp_path / "sweep" / failure.file).read_text())
+    assert "in explosive" in about["traceback"]
+    log, _, host = failure.log.partition(" on ")
+    assert host == socket.gethostname()
+    assert glob.glob(log)
+
+
+def test_a_full_disk_stops_the_sweep_and_room_lets_it_finish(
+    drive: Any, undisturbed: Path, tmp_path: Path
+) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=220k", "flatleak-test", str(small)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        driver = drive(small / "sweep")
+        code, outcome = driver.finish()
+        assert code == 1
+        assert "No space left" in outcome["fatal"]
+        before = driver.records()
+        subprocess.run(["mount", "-o", "remount,size=20m", str(small)], check=True)
+        code, outcome = drive(small / "sweep").finish()
+        assert (code, outcome["present"]) == (0, 2 * len(before))
+        assert before.items() <= driver.records().items()
+        assert_equal(small / "sweep", undisturbed)
+    finally:
+        subprocess.run(["umount", "--lazy", str(small)], check=False)

@@ -1,0 +1,76 @@
+"""The same sweep by ``ray job submit`` on a head with token authentication and its dashboard on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.error import HTTPError
+
+import pytest
+from servers import environment, free_port, wait_for
+
+from trainables.records import Address
+from trainables.storage import Store
+
+RAY = str(Path(sys.executable).with_name("ray"))
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A head node of its own, started as cluster.yaml starts one; yields its clients' environment."""
+    folder = tmp_path_factory.mktemp("head")
+    token = folder / "token"
+    token.write_text("4f1c" * 16)
+    ports = {name: str(free_port()) for name in ("port", "dashboard-port", "ray-client-server-port")}
+    env = environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token))
+    env.pop("RAY_AUTH_TOKEN", None)
+    command = [
+        *(RAY, "start", "--head", "--block", "--num-cpus=2", "--dashboard-host=127.0.0.1"),
+        *("--node-ip-address=127.0.0.1", f"--temp-dir={folder.parent / 'h'}"),
+        *(f"--{name}={port}" for name, port in ports.items()),
+    ]
+    with open(folder / "log", "w") as log:
+        process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
+    try:
+        wait_for(f"http://127.0.0.1:{ports['dashboard-port']}/api/version", 120, token.read_text())
+        yield {**env, "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{ports['dashboard-port']}"}
+    finally:
+        process.terminate()  # ends the whole node
+        process.wait(60)
+
+
+def submit(head: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [RAY, "job", "submit", "--", sys.executable, "-m", "sweep.cli", *arguments]
+    return subprocess.run(
+        command, env=head, cwd=ROOT, capture_output=True, text=True, timeout=250, check=False
+    )
+
+
+def test_a_sweep_as_a_job(head: dict[str, str], tmp_path: Path) -> None:
+    out = tmp_path / "smoke"
+    job = submit(head, "run", "smoke", "--address", "auto", "--out", str(out), "--set", "subsets.seeds=8")
+    assert job.returncode == 0, job.stdout + job.stderr
+    assert "succeeded" in job.stdout + job.stderr
+    records = [Address.parse(entry.path) for entry in Store.at(out).list("records")]
+    assert sum(len(address.seeds) for address in records if address) == 24
+    assert (out / "report.html").exists()
+    token = Path(head["RAY_AUTH_TOKEN_PATH"]).read_text().encode()
+    assert token.decode() not in job.stdout + job.stderr
+    assert not any(token in path.read_bytes() for path in out.rglob("*") if path.is_file())
+
+
+def test_a_mistake_fails_the_job(head: dict[str, str]) -> None:
+    job = submit(head, "run", "no-such-spec")
+    assert job.returncode != 0
+    assert "no-such-spec" in job.stdout + job.stderr
+
+
+def test_without_the_token_nothing_answers(head: dict[str, str]) -> None:
+    request = urllib.request.Request(f"{head['RAY_API_SERVER_ADDRESS']}/api/jobs/")
+    with pytest.raises(HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=10)
+    assert refused.value.code in (401, 403)

@@ -1,0 +1,167 @@
+"""The command as a user types it: help, JSON, and mistakes: code 2, one line, nothing written."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import typer
+
+from sweep.cli import app, main
+from sweep.spec import shipped
+
+Flatleak = Callable[..., tuple[int, str, str]]
+COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
+
+
+@pytest.fixture
+def flatleak(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Flatleak:
+    """Runs the command in an empty directory: exit code, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["flatleak", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(flatleak: Flatleak, command: str) -> None:
+    code, out, _ = flatleak(command, "--help")
+    assert code == 0
+    example = re.search(rf"Example:\s+flatleak {command}", out)
+    assert example
+
+
+def test_the_command_lists_its_commands(flatleak: Flatleak) -> None:
+    code, out, _ = flatleak("--help")
+    assert code == 0
+    assert all(command in out for command in COMMANDS)
+
+
+def test_specs_and_validate(flatleak: Flatleak) -> None:
+    _, out, _ = flatleak("specs", "--json")
+    assert sorted(json.loads(out)) == shipped()
+    _, out, _ = flatleak("validate", "smoke")
+    assert out.splitlines()[-1] == "3 recipes x 16 subset seeds = 48 replicas"
+    _, out, _ = flatleak("validate", "smoke", "--set", "grid[1].rho=[0.1, 0.2]", "--json")
+    assert len(json.loads(out)["recipes"]) == 5
+
+
+def test_code_that_a_spec_names_is_shown_before_it_runs(flatleak: Flatleak) -> None:
+    code, _, err = flatleak("validate", "smoke", "--set", "model=nets.small:make")
+    assert code == 0
+    assert "runs your code: model: nets.small:make" in err
+
+
+MISTAKES = [
+    (["run", "digit"], "spec 'digit' is neither a file nor shipped; did you mean 'digits'?"),
+    (["run", "nowhere.yaml"], "spec 'nowhere.yaml': there is no such file"),
+    (
+        ["run", "smoke", "--set", "grid[0].optimizer=sdg"],
+        "grid[0]: optimizer 'sdg' is not known; did you mean",
+    ),
+    (["run", "smoke", "--set", "model.name=mpl"], "model: 'mpl' is not known; did you mean 'mlp'?"),
+    (["run", "smoke", "--set", "model.hiden=[8]"], "did you mean 'hidden'?"),
+    (
+        ["run", "smoke", "--set", "dataset.name=digit"],
+        "dataset: 'digit' is not known; did you mean 'digits'?",
+    ),
+    (["run", "smoke", "--set", "dataset.train_sise=9"], "did you mean 'train_size'?"),
+    (["run", "smoke", "--set", "trainig.epochs=9"], "trainig: unknown key; did you mean 'training'?"),
+    (["run", "smoke", "--set", "grid[1].rho=-1"], "grid[1].rho: -1: expected greater than 0"),
+    (["run", "smoke", "--set", "grid[0].rho=1"], "grid[0]: optimizer 'sgd' has no knob 'rho'"),
+    (["run", "smoke", "--set", "grid=[{optimizer: sam}]"], "grid[0]: optimizer 'sam' needs rho"),
+    (
+        ["run", "smoke", "--set", "subsets={scheme: fraction, fraction: 2}"],
+        "subsets.fraction: 2: expected less",
+    ),
+    (["run", "smoke", "--set", "subsets.seeds=5"], "subsets.seeds: 5 is odd; scheme 'half' pairs seeds"),
+    (["run", "smoke", "--set", "grid=[]"], "grid: [] is empty"),
+    (["run", "smoke", "--set", "grid[1].noise=[3, 3]"], "grid[1]: repeats recipe 'sam rho=0.1 noise=3'"),
+    (["run", "smoke", "--set", "resources.gpu=64"], "resources.gpu: 64 asked for a trial, this machine has"),
+    (["run", "smoke", "--set", "resources.tpu=1"], "resources.tpu: 1 asked for a trial, this machine has 0"),
+    (["run", "smoke", "--out", "full"], "is not a sweep directory: it holds files but no manifest.json"),
+    (["run", "smoke", "--out", "full/thesis.txt"], "is a file, expected a directory"),
+    (
+        ["run", "smoke", "--set", "search={space: [{optimizer: sam, rho: {low: 1, high: 0}}]}"],
+        "expected low < high",
+    ),
+    (
+        ["run", "smoke", "--set", "search={space: [{optimizer: sam}]}"],
+        "search.space[0]: optimizer 'sam' needs rho",
+    ),
+    (["status", "full"], "is not a sweep directory"),
+    (["audit", "nowhere"], "is not a sweep directory"),
+    (["audit", "nowhere.npz"], "nowhere.npz"),
+    (["report", "nowhere"], "is not a sweep directory"),
+    (["export", "nowhere"], "is not a sweep directory"),
+    (["recommend", "nowhere", "--max-risk", "lira_auc=0.6"], "is not a sweep directory"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "line"), MISTAKES, ids=[" ".join(m[0]) for m in MISTAKES])
+def test_a_mistake_is_one_line_and_leaves_nothing_behind(
+    flatleak: Flatleak, tmp_path: Path, arguments: list[str], line: str
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("years of work")
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = flatleak(*arguments)
+    assert code == 2
+    assert line in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert out == ""
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_unknown_option_is_a_mistake_too(flatleak: Flatleak) -> None:
+    code, _, err = flatleak("run", "smoke", "--outt", "x")
+    assert code == 2
+    assert "--out" in err
+
+
+def test_a_truncated_manifest_is_named(flatleak: Flatleak, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"recipes": ')
+    code, _, err = flatleak("status", ".")
+    assert code == 2
+    assert "manifest.json: not valid JSON" in err
+
+
+def test_a_finished_sweep_answers_every_command(
+    flatleak: Flatleak, smoke_sweep: Path, tmp_path: Path
+) -> None:
+    sweep = shutil.copytree(smoke_sweep, tmp_path / "smoke")
+    _, out, _ = flatleak("status", str(sweep), "--json")
+    assert json.loads(out)["done"] == json.loads(out)["total"] == 48
+    _, out, _ = flatleak("audit", str(sweep), "--json")
+    rows = pd.DataFrame(json.loads(out))
+    table = pd.read_parquet(sweep / "results" / "recipes.parquet")
+    np.testing.assert_allclose(rows["lira_auc"], table["lira_auc"])
+    _, out, _ = flatleak("audit", str(sweep))
+    assert all(label in out for label in ["sgd", "sam rho=0.1", "noise=3"])
+    (sweep / "report.html").unlink()
+    _, out, _ = flatleak("report", str(sweep))
+    assert Path(out.strip()) == sweep / "report.html"
+    assert (sweep / "report.html").stat().st_size > 1e5
+    _, out, _ = flatleak("recommend", str(sweep), "--max-risk", "lira_auc=1", "--json")
+    best = table.loc[table["test_accuracy"].idxmax()]
+    assert json.loads(out)["choice"]["recipe_id"] == best["recipe_id"]
+    code, _, err = flatleak("recommend", str(sweep))
+    assert code == 2
+    assert err.count("\n") == 1
+
+
+def test_every_command_is_named_as_its_function() -> None:
+    assert typer.main.get_command(app).commands.keys() == set(COMMANDS)  # type: ignore[attr-defined]

@@ -1,0 +1,131 @@
+"""Two drivers on one sweep directory, on disk and on S3: one drives, the other is told who does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from sweep import lease
+from trainables.registry import UserError
+from trainables.storage import Store
+
+
+@pytest.fixture(params=["disk", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    if request.param == "disk":
+        return Store.at(tmp_path / "sweep")
+    return Store.at(request.getfixturevalue("s3").uri("sweep"))
+
+
+def elsewhere(store: Store, **changes: object) -> lease.Driver:
+    """A lease that a driver on another machine left."""
+    other = replace(lease.Driver.here(60), host="elsewhere", pid=4711, **changes)
+    store.write(lease.FILE, json.dumps(asdict(other)).encode())
+    return other
+
+
+def test_the_second_driver_is_refused_and_told_who_drives(store: Store) -> None:
+    with lease.hold(store):
+        with pytest.raises(UserError) as refused, lease.hold(store):
+            pass
+        assert f"process {os.getpid()}" in str(refused.value)
+        assert f"flatleak status {store}" in str(refused.value)
+        assert "\n" not in str(refused.value)
+    assert store.list() == []
+    with lease.hold(store):
+        assert lease.driver(store).alive
+
+
+def test_a_driver_elsewhere_is_alive_while_it_beats(store: Store) -> None:
+    elsewhere(store)
+    with pytest.raises(UserError, match=r"process 4711 on elsewhere.* wait 60 s"):
+        lease.hold(store)
+    elsewhere(store, beat=time.time() - 61)
+    with lease.hold(store):
+        assert lease.driver(store).pid == os.getpid()
+
+
+DRIVER = """
+import sys, time
+from sweep import lease
+from trainables.storage import Store
+with lease.hold(Store.at(sys.argv[1]), beat=0.05):
+    print("driving", flush=True)
+    time.sleep(60)
+"""
+
+
+def driving(store: Store) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", DRIVER, str(store)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "driving\n"
+    return process
+
+
+def test_a_killed_driver_is_followed_at_once(store: Store) -> None:
+    process = driving(store)
+    with pytest.raises(UserError, match=f"process {process.pid} "):
+        lease.hold(store)
+    process.kill()
+    process.wait()
+    with lease.hold(store):
+        assert lease.driver(store).pid == os.getpid()
+
+
+def test_a_process_number_used_again_is_not_the_driver(tmp_path: Path) -> None:
+    store = Store.at(tmp_path)
+    mine = lease.Driver.here(60)
+    born = mine.born.rpartition(" ")[0] + " 1"
+    store.write(lease.FILE, json.dumps(asdict(replace(mine, born=born))).encode())
+    assert not lease.driver(store).alive
+
+
+def test_a_driver_whose_lease_was_taken_stops_itself(store: Store) -> None:
+    process = driving(store)
+    other = elsewhere(store)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGINT or "KeyboardInterrupt" in errors
+    assert "now driven by process 4711 on elsewhere" in errors
+    assert lease.driver(store) == other
+
+
+def test_many_at_once_on_a_disk_one_wins(tmp_path: Path) -> None:
+    store = Store.at(tmp_path)
+    elsewhere(store, beat=0.0)
+
+    def start(_: int) -> lease.Lease | None:
+        try:
+            return lease.hold(store)
+        except UserError:
+            return None
+
+    with ThreadPoolExecutor(16) as pool:
+        held = [one for one in pool.map(start, range(16)) if one is not None]
+    assert len(held) == 1
+
+
+def test_figures_go_out_with_the_beat(store: Store) -> None:
+    with lease.hold(store, beat=0.02) as held:
+        held.publish({"replicas_done": 7})
+        end, seen = time.monotonic() + 10, None
+        while seen != {"replicas_done": 7} and time.monotonic() < end:
+            now = lease.driver(store)  # moto takes an object away before it puts the new one
+            seen = now and now.figures
+        assert seen == {"replicas_done": 7}
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"pid": 1}'])
+def test_a_damaged_lease_is_no_lease(tmp_path: Path, content: bytes) -> None:
+    Store.at(tmp_path).write(lease.FILE, content)
+    with lease.hold(Store.at(tmp_path)):
+        assert lease.driver(Store.at(tmp_path)) is not None

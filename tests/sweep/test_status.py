@@ -1,0 +1,125 @@
+"""What ``flatleak status`` says of a sweep directory, against counting by hand."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from sweep import lease
+from sweep.status import show, status
+from trainables.records import PER_REPLICA, Address, Context, Record, Signals, content_id, write_record
+from trainables.registry import UserError
+from trainables.storage import Store
+
+SGD, SAM = {"optimizer": "sgd"}, {"optimizer": "sam", "rho": 0.1}
+SGD_ID, SAM_ID = content_id(SGD), content_id(SAM)
+IDS = {SGD_ID: SGD, SAM_ID: SAM}
+CONTEXT = Context(dataset={"name": "d"}, fingerprint="f", model={"name": "mlp"})
+
+
+def write(store: Store, recipe_id: str, seeds: range, accuracy: float) -> None:
+    k = len(seeds)
+    one = np.zeros((k, 1, 2), np.float32)
+    signals = Signals(one > 0, one, one, one, one)
+    figures = {name: np.zeros(k) for name in PER_REPLICA} | {"test_accuracy": np.full(k, accuracy)}
+    labels = np.zeros(2, np.int32)
+    members = np.zeros((k, 2), bool)
+    record = Record(
+        IDS[recipe_id], CONTEXT, np.array(seeds), members, labels, labels, signals, signals, **figures
+    )
+    write_record(store, Address(recipe_id, CONTEXT.context_id, seeds[0], seeds[-1]), record)
+
+
+def fail(store: Store, recipe_id: str, seeds: range, *, given_up: bool) -> None:
+    about = {
+        "block": "sam rho=0.1 seeds 4-7",
+        "attempts": 3 if given_up else 1,
+        "given_up": given_up,
+        "error": "RuntimeError: [no] luck",
+        "traceback": "...",
+        "log": "/logs/worker-1.out on node-7",
+    }
+    path = f"failures/{Address(recipe_id, CONTEXT.context_id, seeds[0], seeds[-1]).stem}.json"
+    store.write(path, json.dumps(about).encode())
+
+
+@pytest.fixture(params=["disk", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    made = (
+        Store.at(tmp_path / "sweep")
+        if request.param == "disk"
+        else Store.at(request.getfixturevalue("s3").uri("sweep"))
+    )
+    manifest = {
+        "name": "mine",
+        "context_id": CONTEXT.context_id,
+        "recipes": IDS,
+        "seeds": 16,
+        "first_seed": 0,
+    }
+    made.write("manifest.json", json.dumps(manifest).encode())
+    write(made, SGD_ID, range(8), 0.5)
+    write(made, SGD_ID, range(8, 12), 0.8)
+    write(made, SAM_ID, range(4), 0.9)
+    return made
+
+
+def test_counts_means_and_failures(store: Store) -> None:
+    fail(store, SAM_ID, range(4, 8), given_up=True)
+    fail(store, SAM_ID, range(8, 12), given_up=False)
+    fail(store, SGD_ID, range(8), given_up=True)  # trained since
+    now = status(store)
+    assert (now.done, now.total, now.driver, now.time_left) == (16, 32, None, None)
+    counts = {r.label: (r.done, r.running, r.failed, r.missing) for r in now.recipes}
+    assert counts == {"sgd": (12, 0, 0, 4), "sam rho=0.1": (4, 0, 4, 8)}
+    assert [r.test_accuracy for r in now.recipes] == pytest.approx([(8 * 0.5 + 4 * 0.8) / 12, 0.9])
+    (failure,) = now.failures
+    assert (failure.seeds, failure.attempts, failure.log) == (4, 3, "/logs/worker-1.out on node-7")
+    assert store.exists(failure.file)
+
+
+def test_a_driver_adds_what_runs_and_the_time_left(store: Store) -> None:
+    figures = {"recipes": {SGD_ID: {"running": 4}}, "rate": 2.0, "time_left": 75.0}
+    with lease.hold(store) as held:
+        held.publish(figures)
+        held._write()
+        now = status(store)
+        assert [(r.running, r.missing) for r in now.recipes] == [(4, 0), (0, 12)]
+        assert (now.rate, now.time_left) == (2.0, 75.0)
+        out = io.StringIO()
+        show(Console(file=out, width=200), store)
+        assert "2 replicas/s, 1 min 15 s left; driven by process" in out.getvalue()
+    assert status(store).recipes[0].running == 0
+
+
+def test_the_table_names_recipes_failures_and_how_to_go_on(store: Store) -> None:
+    fail(store, SAM_ID, range(4, 8), given_up=True)
+    out = io.StringIO()
+    show(Console(file=out, width=300), store)
+    text = out.getvalue()
+    for part in ("sam rho=0.1", "RuntimeError: [no] luck", "/logs/worker-1.out on node-7", "16/32 replicas"):
+        assert part in text
+    assert f"--out {store}`" in text
+
+
+def test_a_truncated_record_does_not_stop_a_look(store: Store) -> None:
+    path = next(entry.path for entry in store.list("records") if SAM_ID in entry.path)
+    store.write(path, store.read(path)[:100])
+    assert status(store).recipes[1].test_accuracy is None
+
+
+def test_anything_else_is_not_a_sweep(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not a sweep directory"):
+        status(Store.at(tmp_path))
+
+
+def test_looking_imports_neither_torch_nor_ray() -> None:
+    script = "import sys, sweep.status; sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=60).returncode == 0

@@ -1,0 +1,181 @@
+"""The store on disk and on a real S3 server: whole files, brief refusals, full disks, no secrets."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import multiprocessing
+import pickle
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from servers import S3, refusing
+
+from trainables import storage
+from trainables.records import PER_REPLICA, Context, Record, RecordError, RecordFile, Signals
+from trainables.registry import UserError
+from trainables.storage import Store
+
+
+@pytest.fixture(params=["disk", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    if request.param == "disk":
+        return Store.at(tmp_path / "sweep")
+    return Store.at(request.getfixturevalue("s3").uri("runs/sweep"))
+
+
+def test_files_come_back_as_they_went(store: Store) -> None:
+    assert store.list() == []
+    store.write("records/ab/1.npz", b"one")
+    store.write("records/cd/2.npz", b"three")
+    store.write("spec.yaml", b"")
+    listing = {entry.path: entry.size for entry in store.list()}
+    assert listing == {"records/ab/1.npz": 3, "records/cd/2.npz": 5, "spec.yaml": 0}
+    assert [entry.path for entry in store.list("records/ab")] == ["records/ab/1.npz"]
+    assert store.list("progress") == []
+    assert store.read("records/cd/2.npz") == b"three"
+    assert [entry.path for entry in (store / "records").list()] == ["ab/1.npz", "cd/2.npz"]
+    assert pickle.loads(pickle.dumps(store)).read("records/ab/1.npz") == b"one"  # noqa: S301
+
+
+def test_overwrite_move_delete(store: Store) -> None:
+    store.write("a", b"old")
+    store.write("a", b"new")
+    store.move("a", "aside/b")
+    assert not store.exists("a")
+    assert store.read("aside/b") == b"new"
+    store.delete("aside/b")
+    assert not store.exists("aside/b")
+    with pytest.raises(FileNotFoundError):
+        store.read("a")
+
+
+def test_a_reader_sees_the_old_or_the_new_never_a_part(store: Store) -> None:
+    contents = [bytes([i]) * 300_000 for i in range(8)]
+    store.write("file", contents[0])
+    context = multiprocessing.get_context("spawn")
+    writer = context.Process(target=_rewrite, args=(store, contents))
+    writer.start()
+    seen = set()
+    while writer.is_alive():
+        data = store.read("file")
+        assert data in contents
+        seen.add(data[0])
+    writer.join()
+    assert writer.exitcode == 0
+    assert store.read("file") == contents[-1]
+
+
+def _rewrite(store: Store, contents: list[bytes]) -> None:
+    for _ in range(3):
+        for content in contents:
+            store.write("file", content)
+
+
+@pytest.mark.parametrize("refusals", [1, 7])
+def test_a_storage_that_refuses_briefly_loses_nothing(
+    s3: S3, refusals: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "PATIENCE", (0.05,) * 5)
+    with refusing(s3.endpoint, refusals) as endpoint:
+        slow = Store.at(f"{s3.uri('x')}?endpoint_override={endpoint.removeprefix('http://')}&scheme=http")
+        slow.write("a", b"1" * 1000)
+    assert Store.at(s3.uri("x")).read("a") == b"1" * 1000
+
+
+def test_a_storage_that_stays_away_is_an_error_in_the_end(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "PATIENCE", ())
+    with refusing(s3.endpoint, 10**6) as endpoint:
+        away = Store.at(f"{s3.uri('x')}?endpoint_override={endpoint.removeprefix('http://')}&scheme=http")
+        with pytest.raises(OSError, match=r"SLOW_DOWN|503"):
+            away.read("a")
+
+
+def test_a_missing_bucket_is_said_at_once(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "PATIENCE", (60.0,))
+    assert s3.endpoint
+    with pytest.raises(OSError, match=r"NO_SUCH_BUCKET|does not exist|not found"):
+        Store.at("s3://no-such-bucket-at-all/x").write("a", b"1")
+
+
+def test_credentials_in_an_address_are_refused_and_not_repeated() -> None:
+    with pytest.raises(UserError) as refused:
+        Store.at("s3://AKIAABC:hush@bucket/runs")
+    assert "hush" not in str(refused.value)
+    assert "s3://bucket/runs" in str(refused.value)
+
+
+def test_an_unknown_scheme_is_refused() -> None:
+    with pytest.raises(UserError, match="ftp://host/x"):
+        Store.at("ftp://host/x")
+
+
+FULL = """
+import resource, signal, sys
+from trainables.storage import Store
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    Store.at(sys.argv[1]).write("record.npz", b"x" * 5000)
+except OSError as error:
+    sys.exit(error.errno)
+"""
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
+    """The kernel refuses to grow the file (EFBIG), as it does on a full disk (ENOSPC): half way through."""
+    Store.at(tmp_path).write("record.npz", b"old")
+    done = subprocess.run([sys.executable, "-c", FULL, str(tmp_path)], timeout=60, check=False)
+    assert done.returncode == errno.EFBIG
+    assert [path.name for path in tmp_path.iterdir()] == ["record.npz"]
+    assert (tmp_path / "record.npz").read_bytes() == b"old"
+
+
+def test_leftovers_of_a_killed_writer_are_not_files(tmp_path: Path) -> None:
+    store = Store.at(tmp_path)
+    store.write("records/ab/1.npz", b"1")
+    (tmp_path / "records" / "ab" / ".aside-x").write_bytes(b"half")
+    assert [entry.path for entry in store.list()] == ["records/ab/1.npz"]
+
+
+def _record() -> bytes:
+    one = np.zeros((2, 1, 50), np.float32)
+    signals, labels = Signals(one > 0, one, one, one, one), np.zeros(50, np.int32)
+    figures = {name: np.zeros(2) for name in PER_REPLICA}
+    context = Context(dataset={"name": "d"}, fingerprint="f", model={"name": "mlp"})
+    members = np.zeros((2, 50), bool)
+    return Record({}, context, np.arange(2), members, labels, labels, signals, signals, **figures).to_bytes()
+
+
+def test_a_cut_record_is_an_error_of_the_record(store: Store) -> None:
+    whole, chance = _record(), random.Random(0)
+    for _ in range(40):
+        store.write("record.npz", whole[: chance.randrange(len(whole))])
+        with pytest.raises(RecordError, match=r"record\.npz"):
+            RecordFile(store, "record.npz").check()
+
+
+def test_a_flipped_byte_raises_nothing_else(store: Store) -> None:
+    """It may lie where a check of the small fields does not read; readers of the rest check again."""
+    whole, chance = _record(), random.Random(0)
+    for _ in range(40):
+        at = chance.randrange(len(whole))
+        store.write("record.npz", whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :])
+        with contextlib.suppress(RecordError):
+            RecordFile(store, "record.npz").check()
+    assert store.exists("record.npz")
+
+
+def test_a_storage_that_is_away_is_no_damage(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a good record would be set aside and trained again because a network hiccuped."""
+    monkeypatch.setattr(storage, "PATIENCE", ())
+    Store.at(s3.uri("x")).write("record.npz", _record())
+    with refusing(s3.endpoint, 10**6) as endpoint:
+        away = Store.at(f"{s3.uri('x')}?endpoint_override={endpoint.removeprefix('http://')}&scheme=http")
+        with pytest.raises(OSError, match=r"SLOW_DOWN|503") as refused:
+            RecordFile(away, "record.npz").check()
+    assert not isinstance(refused.value, RecordError)

@@ -1,0 +1,399 @@
+"""Every update rule against a re-statement in float64 NumPy, one replica at a time, for five steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import pytorch_optimizer
+import torch
+
+from trainables import Recipe
+from trainables.optimizers import OPTIMIZERS, update_rule
+from trainables.registry import UserError
+
+STEPS, BATCH, MICRO = 5, 6, 2
+SHAPES = {"1.weight": (5, 4), "1.bias": (5,), "norm.weight": (5,), "2.weight": (3, 5), "2.bias": (3,)}
+
+
+class Batch:
+    """One batch a replica of a small network's mean squared error: what ``optimizers.Batch`` asks for."""
+
+    def __init__(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        self.x, self.y, self.size = x, y, x.shape[1]
+
+    def losses(self, params):
+        h = torch.einsum("kbi,koi->kbo", self.x, params["1.weight"]) + params["1.bias"][:, None]
+        h = torch.tanh(h) * params["norm.weight"][:, None]
+        out = torch.einsum("kbi,koi->kbo", h, params["2.weight"]) + params["2.bias"][:, None]
+        return ((out - self.y) ** 2).sum(-1)
+
+    def __call__(self, params):
+        leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
+        with torch.enable_grad():
+            loss = self.losses(leaves).mean(1).sum()
+            return dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
+
+    def select(self, index):
+        rows = torch.arange(len(index))[:, None]
+        return Batch(self.x[rows, index], self.y[rows, index])
+
+    def of(self, k):
+        return Batch(self.x[k : k + 1], self.y[k : k + 1])
+
+
+def flat(params) -> np.ndarray:
+    return np.concatenate([params[name].detach().numpy().ravel() for name in SHAPES])
+
+
+def named(vector: np.ndarray) -> dict[str, torch.Tensor]:
+    out, start = {}, 0
+    for name, shape in SHAPES.items():
+        size = int(np.prod(shape))
+        out[name] = torch.tensor(vector[start : start + size].reshape(1, *shape))
+        start += size
+    return out
+
+
+IS_WEIGHT = np.concatenate([np.full(int(np.prod(s)), len(s) > 1) for s in SHAPES.values()])
+
+
+def setting(replicas: int):
+    torch.manual_seed(1)
+    params = {name: torch.randn(replicas, *shape, dtype=torch.float64) for name, shape in SHAPES.items()}
+    batches = [
+        Batch(
+            torch.randn(replicas, BATCH, 4, dtype=torch.float64),
+            torch.randn(replicas, BATCH, 3, dtype=torch.float64),
+        )
+        for _ in range(STEPS)
+    ]
+    return params, batches
+
+
+def stacked_run(recipe: Recipe, replicas: int) -> np.ndarray:
+    params, batches = setting(replicas)
+    rule = update_rule(recipe)
+    state = rule.init(params)
+    for t, batch in enumerate(batches):
+        params, state = rule.step(params, state, batch, lr=0.05 / (t + 1))
+    return np.stack([flat({name: p[k] for name, p in params.items()}) for k in range(replicas)])
+
+
+@dataclass
+class At:
+    """Where a re-stated rule is: weights, gradient function, batch, step number, what it remembers."""
+
+    w: np.ndarray
+    g: Callable[[np.ndarray], np.ndarray]
+    batch: Batch
+    t: int
+    memory: dict
+
+
+Rule = Callable[[At], np.ndarray]
+
+
+def unit(v: np.ndarray) -> np.ndarray:
+    return v / np.sqrt((v**2).sum())
+
+
+def plain_sgd(at: At) -> np.ndarray:
+    return at.g(at.w)
+
+
+def plain_sam(at: At, rho: float = 0.2) -> np.ndarray:
+    return at.g(at.w + rho * unit(at.g(at.w)))
+
+
+def plain_m_sam(at: At, rho: float = 0.2) -> np.ndarray:
+    total = np.zeros_like(at.w)
+    for start in range(0, BATCH, MICRO):
+        part = Batch(at.batch.x[:, start : start + MICRO], at.batch.y[:, start : start + MICRO])
+        ahead = at.w + rho * unit(flat(part(named(at.w))))
+        total += flat(part(named(ahead))) * MICRO / BATCH
+    return total
+
+
+def plain_asam(at: At, rho: float = 0.5, eta: float = 0.01) -> np.ndarray:
+    scale = np.where(IS_WEIGHT, np.abs(at.w) + eta, 1.0)
+    g = at.g(at.w)
+    return at.g(at.w + rho * scale**2 * g / np.linalg.norm(scale * g))
+
+
+def plain_gsam(at: At, alpha: float = 0.3) -> np.ndarray:
+    g, g_s = at.g(at.w), plain_sam(at)
+    return g_s - alpha * (g - (g @ unit(g_s)) * unit(g_s))
+
+
+def plain_looksam(at: At, alpha: float = 0.7, k: int = 2) -> np.ndarray:
+    g = at.g(at.w)
+    if at.t % k:
+        return g + alpha * np.linalg.norm(g) / np.linalg.norm(at.memory["v"]) * at.memory["v"]
+    g_s = plain_sam(at)
+    at.memory["v"] = g_s - (g_s @ unit(g)) * unit(g)
+    return g_s
+
+
+def plain_fsam(at: At, rho: float = 0.2, sigma: float = 0.8, lmbda: float = 0.6) -> np.ndarray:
+    g = at.g(at.w)
+    direction = g - sigma * at.memory["e"] if at.t else g
+    at.memory["e"] = lmbda * at.memory["e"] + (1 - lmbda) * g if at.t else g
+    return at.g(at.w + rho * unit(direction))
+
+
+def plain_esam_selection(at: At, rho: float = 0.2, gamma: float = 0.5) -> np.ndarray:
+    ahead = named(at.w + rho * unit(at.g(at.w)))
+    rise = at.batch.losses(ahead)[0] - at.batch.losses(named(at.w))[0]
+    worst = np.argsort(-rise.numpy())[: round(gamma * BATCH)].copy()
+    return flat(Batch(at.batch.x[:, worst], at.batch.y[:, worst])(ahead))
+
+
+RULES: dict[str, tuple[dict, Rule]] = {
+    "sgd": ({"optimizer": "sgd"}, plain_sgd),
+    "sam": ({"optimizer": "sam", "rho": 0.2}, plain_sam),
+    "sam m": ({"optimizer": "sam", "rho": 0.2, "m": MICRO}, plain_m_sam),
+    "asam": ({"optimizer": "asam", "rho": 0.5}, plain_asam),
+    "gsam": ({"optimizer": "gsam", "rho": 0.2, "alpha": 0.3}, plain_gsam),
+    "looksam": ({"optimizer": "looksam", "rho": 0.2, "k": 2}, plain_looksam),
+    "fsam": ({"optimizer": "fsam", "rho": 0.2, "sigma": 0.8, "lmbda": 0.6}, plain_fsam),
+    "esam": ({"optimizer": "esam", "rho": 0.2, "beta": 1, "gamma": 0.5}, plain_esam_selection),
+    "swa": ({"optimizer": "swa"}, plain_sgd),
+}
+
+
+def plain_run(
+    rule: Rule, replicas: int, *, penalty: float = 0.0, base: str = "sgd", nesterov: bool = False
+) -> np.ndarray:
+    params, batches = setting(replicas)
+    out = []
+    for k in range(replicas):
+        w = flat({name: p[k] for name, p in params.items()})
+        memory: dict = {}
+        momentum, square = np.zeros_like(w), np.zeros_like(w)
+        for t, batch in enumerate(batches):
+            lr, own = 0.05 / (t + 1), batch.of(k)
+
+            def g(v, own=own):
+                return flat(own(named(v)))
+
+            def penalised(v, g=g):
+                return g(v) + penalty * (g(v + 0.05 * unit(g(v))) - g(v)) / 0.05 if penalty else g(v)
+
+            step = rule(At(w, penalised, own, t, memory))
+            if base == "sgd":
+                step = step + 0.01 * w
+                momentum = 0.9 * momentum + step
+                w = w - lr * (step + 0.9 * momentum if nesterov else momentum)
+            else:
+                w = w * (1 - lr * 0.01)
+                momentum, square = 0.9 * momentum + 0.1 * step, 0.999 * square + 0.001 * step**2
+                ahead = momentum / (1 - 0.9 ** (t + 1))
+                w = w - lr * ahead / (np.sqrt(square / (1 - 0.999 ** (t + 1))) + 1e-8)
+        out.append(w)
+    return np.stack(out)
+
+
+@pytest.mark.parametrize("replicas", [1, 3])
+@pytest.mark.parametrize("name", RULES)
+def test_rule_equals_its_paper(name: str, replicas: int) -> None:
+    knobs, rule = RULES[name]
+    ours = stacked_run(Recipe(**knobs, weight_decay=0.01), replicas)
+    np.testing.assert_allclose(ours, plain_run(rule, replicas), rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", ["sgd", "sam", "asam", "gsam", "fsam"])
+def test_gradient_penalty_composes_with_every_rule(name: str) -> None:
+    knobs, rule = RULES[name]
+    ours = stacked_run(Recipe(**knobs, weight_decay=0.01, grad_reg=0.03), 2)
+    np.testing.assert_allclose(ours, plain_run(rule, 2, penalty=0.03), rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["sgd", "sam"])
+@pytest.mark.parametrize(("base", "nesterov"), [("sgd", True), ("adamw", False)])
+def test_base_optimizers(name: str, base: str, nesterov: bool) -> None:
+    knobs, rule = RULES[name]
+    ours = stacked_run(Recipe(**knobs, weight_decay=0.01, base=base, nesterov=nesterov), 2)
+    np.testing.assert_allclose(ours, plain_run(rule, 2, base=base, nesterov=nesterov), rtol=1e-9, atol=1e-11)
+
+
+def test_every_registered_rule_is_checked_here_or_in_test_privacy() -> None:
+    assert {knobs["optimizer"] for knobs, _ in RULES.values()} | {"dpsgd", "dpsam"} == set(OPTIMIZERS)
+
+
+def quadratic(params):
+    return {name: p.clone() for name, p in params.items()}
+
+
+def some_params(replicas: int = 2) -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return {"a.weight": torch.randn(replicas, 60, 50), "a.bias": torch.randn(replicas, 60)}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_step_leaves_its_arguments_alone_and_keeps_no_hidden_state(name: str) -> None:
+    knobs = {"optimizer": name, "noise": 1.0}
+    knobs |= dict.fromkeys(OPTIMIZERS[name].needs, 0.1)
+    knobs |= {"noise_multiplier": 1.0} if OPTIMIZERS[name].private else {}
+    knobs |= {"gamma": 1.0} if name == "esam" else {}
+    rule, params = update_rule(Recipe(**knobs)), some_params()
+    state = rule.init(params)
+    params, state = rule.step(params, state, quadratic, lr=0.1)
+    before = {
+        **{f"p {n}": t.clone() for n, t in params.items()},
+        **{f"s {n}": t.clone() for n, t in state.items()},
+    }
+    first, _ = rule.step(params, state, quadratic, lr=0.1)
+    second, _ = rule.step(params, state, quadratic, lr=0.1)
+    after = {**{f"p {n}": t for n, t in params.items()}, **{f"s {n}": t for n, t in state.items()}}
+    assert all(torch.equal(before[n], after[n]) for n in before)
+    assert all(torch.equal(first[n], second[n]) for n in first)
+
+
+def test_a_constant_gradient_tensor_is_never_written_to() -> None:
+    constant = {"w": torch.ones(2, 3, 4)}
+    for knobs in (
+        {},
+        {"optimizer": "asam", "rho": 1.0},
+        {"noise": 1.0},
+        {"optimizer": "esam", "rho": 1.0, "gamma": 1},
+    ):
+        rule = update_rule(Recipe(**knobs))
+        params = {"w": torch.randn(2, 3, 4)}
+        rule.step(params, rule.init(params), lambda _: constant, lr=0.1)
+        assert torch.equal(constant["w"], torch.ones(2, 3, 4))
+
+
+def test_a_zero_gradient_gives_no_nan() -> None:
+    for name, optimizer in OPTIMIZERS.items():
+        knobs = {"optimizer": name, **dict.fromkeys(optimizer.needs, 0.1)}
+        knobs |= {"noise_multiplier": 1.0} if optimizer.private else {}
+        knobs |= {"gamma": 1.0} if name == "esam" else {}
+        rule, params = update_rule(Recipe(**knobs)), some_params()
+        state = rule.init(params)
+        for _ in range(2):
+            params, state = rule.step(
+                params, state, lambda p: {n: torch.zeros_like(t) for n, t in p.items()}, lr=0.1
+            )
+        assert all(torch.isfinite(p).all() for p in params.values()), name
+
+
+def noise_of(seeds: list[int], steps: int, sigma: float = 2.0) -> list[torch.Tensor]:
+    """The noise alone: what a gradient of 0 moves by at lr 1."""
+    rule = update_rule(Recipe(noise=sigma, momentum=0, weight_decay=0))
+    params = {n: torch.zeros_like(p) for n, p in some_params(len(seeds)).items()}
+    state, out = rule.init(params, seeds), []
+    for _ in range(steps):
+        moved, state = rule.step(
+            params, state, lambda p: {n: torch.zeros_like(t) for n, t in p.items()}, lr=1.0
+        )
+        out.append(torch.cat([t.flatten(1) for t in moved.values()], 1))
+    return out
+
+
+def test_noise_is_gaussian_of_norm_sigma_over_all_parameters() -> None:
+    values = torch.stack(noise_of([5, 9], 20))
+    d = values.shape[-1]
+    assert values.std().item() == pytest.approx(2 / d**0.5, rel=0.01)
+    assert values.norm(dim=-1).mean().item() == pytest.approx(2, rel=0.01)
+    standard = (values * d**0.5 / 2).flatten()
+    assert (standard.abs() < 1).double().mean().item() == pytest.approx(0.6827, abs=0.005)
+    correlation = torch.corrcoef(values.flatten(0, 1))
+    assert (
+        correlation - torch.eye(len(correlation))
+    ).abs().max() < 0.1  # neither replicas nor steps share noise
+
+
+def test_noise_depends_on_a_replicas_own_seed_alone() -> None:
+    together, alone = noise_of([5, 9, 7], 2), noise_of([9], 2)
+    assert all(torch.equal(a[1], b[0]) for a, b in zip(together, alone, strict=True))
+
+
+def test_esam_perturbs_a_share_beta_of_the_parameters_and_keeps_the_mean() -> None:
+    seen = []
+
+    def gradient(params):
+        seen.append(torch.cat([p.flatten(1) for p in params.values()], 1))
+        return {n: torch.ones_like(p) for n, p in params.items()}
+
+    rule = update_rule(Recipe(optimizer="esam", rho=1.0, beta=0.25, gamma=1))
+    params = {n: torch.zeros_like(p) for n, p in some_params(4).items()}
+    rule.step(params, rule.init(params), gradient, lr=0.1)
+    d = seen[1].shape[1]
+    moved = seen[1] != 0
+    assert moved.double().mean().item() == pytest.approx(0.25, abs=0.02)
+    assert torch.allclose(seen[1][moved], torch.tensor(d**-0.5 / 0.25))
+
+
+def test_swa_averages_the_epochs_last_weights_from_its_start_on() -> None:
+    rule = update_rule(Recipe(optimizer="swa", swa_start=0.5, epochs=4))
+    params = some_params()
+    state, ends = rule.init(params), []
+    for epoch in range(1, 5):
+        rule.step_(params, state, quadratic, lr=0.1)
+        rule.end_epoch(params, state, epoch / 4)
+        ends.append({n: p.clone() for n, p in params.items()})
+    final = rule.final(params, state)
+    for name in params:
+        torch.testing.assert_close(final[name], (ends[2][name] + ends[3][name]) / 2)
+
+
+def test_rules_without_average_end_with_the_last_weights() -> None:
+    rule, params = update_rule(Recipe()), some_params()
+    state = rule.init(params)
+    rule.end_epoch(params, state, 1.0)
+    assert rule.final(params, state) is params
+    assert not rule.averages
+
+
+def test_rules_that_look_into_the_batch_say_so() -> None:
+    params = some_params()
+    for knobs in ({"optimizer": "sam", "rho": 0.1, "m": 2}, {"optimizer": "esam", "rho": 0.1}):
+        rule = update_rule(Recipe(**knobs))
+        with pytest.raises(UserError, match="needs a grad_fn with 'size', 'losses' and 'select'"):
+            rule.step(params, rule.init(params), quadratic, lr=0.1)
+
+
+@pytest.mark.parametrize("name", ["sam", "looksam", "fsam"])
+def test_a_published_implementation_agrees(name: str) -> None:
+    """pytorch-optimizer's SAM, LookSAM and Friendly SAM on one parameter, where per-tensor and global norms
+    are one."""
+    published = {
+        "sam": ("SAM", {}),
+        "fsam": ("FriendlySAM", {"sigma": 1.0, "lmbda": 0.9}),
+        "looksam": ("LookSAM", {"k": 5, "alpha": 0.7}),
+    }
+    kind, options = published[name]
+    torch.manual_seed(3)
+    start = torch.randn(1, 4, 6, dtype=torch.float64)
+    targets = [torch.randn(4, 6, dtype=torch.float64) for _ in range(STEPS)]
+
+    def loss(w, target):
+        return ((w - target) ** 4).sum() / 10
+
+    weight = torch.nn.Parameter(start[0].clone())
+    optimizer = getattr(pytorch_optimizer, kind)(
+        [weight], torch.optim.SGD, rho=0.1, lr=0.05, momentum=0.9, weight_decay=0.01, **options
+    )
+    for target in targets:
+
+        def closure(target=target):
+            optimizer.zero_grad()
+            value = loss(weight, target)
+            value.backward()
+            return value
+
+        closure()
+        optimizer.step(closure)
+    rule = update_rule(Recipe(optimizer=name, rho=0.1, weight_decay=0.01))
+    params = {"w": start}
+    state = rule.init(params)
+    for target in targets:
+
+        def gradient(p, target=target):
+            return {"w": 4 * (p["w"] - target) ** 3 / 10}
+
+        params, state = rule.step(params, state, gradient, lr=0.05)
+    torch.testing.assert_close(params["w"][0], weight.detach(), rtol=1e-6, atol=1e-8)

@@ -1,0 +1,152 @@
+"""Recipes: validated, addressed by their content, rebuilt by their knobs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from trainables import Recipe
+from trainables.optimizers import OPTIMIZERS
+from trainables.recipe import label, labels
+
+POSITIVE = st.floats(1e-4, 10)
+OWN = {
+    "rho": POSITIVE,
+    "eta": st.just(0) | POSITIVE,
+    "alpha": st.just(0) | POSITIVE,
+    "k": st.integers(1, 9),
+    "sigma": st.just(0) | POSITIVE,
+    "lmbda": st.floats(0, 1),
+    "beta": st.floats(0.01, 1),
+    "gamma": st.floats(0.01, 1),
+    "m": st.none() | st.integers(1, 64),
+    "swa_start": st.floats(0, 0.99),
+    "clip": POSITIVE,
+    "noise_multiplier": POSITIVE,
+    "delta": st.floats(1e-8, 0.1),
+}
+COMMON = {
+    "epochs": st.integers(1, 100),
+    "lr": POSITIVE,
+    "momentum": st.just(0) | st.floats(0.1, 0.99),
+    "weight_decay": st.just(0) | POSITIVE,
+    "schedule": st.sampled_from(["constant", "cosine", "linear"]),
+    "noise": st.just(0) | POSITIVE,
+    "label_smoothing": st.floats(0, 0.9),
+    "augment": st.lists(st.sampled_from(["flip", "crop", "cutout"]), max_size=3),
+}
+
+
+@st.composite
+def knobs(draw) -> dict:
+    name = draw(st.sampled_from(sorted(OPTIMIZERS)))
+    optimizer = OPTIMIZERS[name]
+    out = {"optimizer": name, **{knob: draw(OWN[knob]) for knob in sorted(optimizer.needs)}}
+    if optimizer.private:
+        out["noise_multiplier"] = draw(POSITIVE)
+    optional = sorted((optimizer.takes.keys() & OWN.keys()) - out.keys())
+    for knob in draw(st.sets(st.sampled_from(optional))) if optional else ():
+        out[knob] = draw(OWN[knob])
+    for knob in draw(st.sets(st.sampled_from(sorted(COMMON)))):
+        out[knob] = draw(COMMON[knob])
+    return out
+
+
+@given(knobs())
+def test_knobs_survive_json_and_rebuild_the_recipe(values: dict) -> None:
+    recipe = Recipe(**values)
+    again = Recipe(**json.loads(json.dumps(recipe.knobs)))
+    assert again == recipe
+    assert again.recipe_id == recipe.recipe_id
+    assert hash(again) == hash(recipe)
+
+
+@given(knobs(), knobs())
+def test_ids_are_equal_exactly_for_equal_content(a: dict, b: dict) -> None:
+    first, second = Recipe(**a), Recipe(**b)
+    assert (first.recipe_id == second.recipe_id) == (first == second)
+    assert len(first.recipe_id) == 10
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ({}, {"optimizer": "sgd", "noise": 0, "augment": [], "rho": None, "nesterov": False}),
+        ({"lr": 1}, {"lr": 1.0}),
+        ({"optimizer": "asam", "rho": 1}, {"optimizer": "asam", "rho": 1.0, "eta": 0.01}),
+        ({"optimizer": "looksam", "rho": 0.1}, {"optimizer": "looksam", "rho": 0.1, "k": 5, "alpha": 0.7}),
+        ({"augment": ["flip", "crop"]}, {"augment": ["crop", "flip", "crop"]}),
+    ],
+)
+def test_what_trains_alike_has_one_id(a: dict, b: dict) -> None:
+    assert Recipe(**a).recipe_id == Recipe(**b).recipe_id
+
+
+@pytest.mark.parametrize(
+    "knobs", [{"weight_decay": 0}, {"momentum": 0}, {"optimizer": "asam", "rho": 1.0, "eta": 0}]
+)
+def test_a_zero_that_is_not_the_default_is_kept(knobs: dict) -> None:
+    recipe = Recipe(**knobs)
+    assert Recipe(**recipe.knobs) == recipe
+    assert all(recipe.knobs[name] == value for name, value in knobs.items())
+
+
+def test_ids_are_stable() -> None:
+    """Records are addressed by them: a change here abandons every record that exists."""
+    assert Recipe().recipe_id == "86b98a8c0b"
+    assert Recipe(optimizer="sam", rho=0.1, noise=2).recipe_id == "b0f55c28d1"
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"optimizer": "smm"}, "optimizer 'smm' is not known; did you mean 'sam'"),
+        ({"optimizer": "sam"}, "optimizer 'sam' needs rho"),
+        ({"optimizer": "sam", "rho": -0.1}, "rho\n  Input should be greater than 0"),
+        ({"rho": 0.1}, "optimizer 'sgd' has no knob 'rho'; it belongs to asam, dpsam, esam"),
+        ({"optimizer": "sam", "rho": 0.1, "clip": 1}, "'sam' has no knob 'clip'; it belongs to dpsam, dpsgd"),
+        ({"optimizer": "dpsgd", "clip": 1}, "needs either noise_multiplier or target_epsilon"),
+        (
+            {"optimizer": "dpsgd", "clip": 1, "noise_multiplier": 1, "target_epsilon": 8},
+            "needs either noise_multiplier or target_epsilon",
+        ),
+        ({"optimizer": "dpsgd", "clip": 1, "noise_multiplier": 1, "mixup": 0.2}, "mixup does not go with"),
+        (
+            {"optimizer": "dpsgd", "clip": 1, "noise_multiplier": 1, "grad_reg": 0.2},
+            "grad_reg does not go with",
+        ),
+        ({"nesterov": True, "momentum": 0}, "nesterov needs base 'sgd' and a momentum above 0"),
+        ({"optimizer": "swa", "early_stopping": 0.5}, "early_stopping 0.5 ends before swa_start 0.75"),
+        ({"learning_rate": 0.1}, "learning_rate\n  Extra inputs are not permitted"),
+        ({"noise": float("nan")}, "noise\n  Input should be a finite number"),
+        ({"early_stopping": 1}, "early_stopping\n  Input should be less than 1"),
+    ],
+)
+def test_mistakes_say_what_was_expected(knobs: dict, message: str) -> None:
+    with pytest.raises(ValueError, match="error") as error:
+        Recipe(**knobs)
+    assert isinstance(error.value, ValidationError) or "is not known" in str(error.value)
+    assert message in str(error.value)
+
+
+def test_labels_show_what_tells_recipes_apart() -> None:
+    recipes = [Recipe(), Recipe(lr=0.05), Recipe(optimizer="sam", rho=0.1, augment=["flip", "crop"])]
+    assert labels(r.knobs for r in recipes) == [
+        "sgd lr=0.1",
+        "sgd lr=0.05",
+        "sam lr=0.1 augment=crop+flip rho=0.1",
+    ]
+    assert label(recipes[2].knobs) == "sam rho=0.1"
+
+
+@given(st.lists(knobs(), max_size=5))
+def test_different_recipes_have_different_labels(values: list[dict]) -> None:
+    unique = {Recipe(**v).recipe_id: Recipe(**v) for v in values}
+    close = labels(r.knobs for r in unique.values())
+    assert all(isinstance(text, str) and text for text in close)
+    shown_apart = {json.dumps(r.knobs, sort_keys=True) for r in unique.values()}
+    assert len(shown_apart) == len(unique)
