@@ -1,0 +1,193 @@
+"""The audit's speed and memory, beside the formulas written out plainly. Equal results are asserted.
+
+    python benchmarks/audit.py                    # LiRA, RMIA and thresholds
+    python benchmarks/audit.py --whole 2          # and a whole audit of 2 recipes of 256 x 60,000
+
+The figures depend on what else the machine does; each is the best of a few runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_ndtr
+
+from analysis.attacks import lira, rmia, threshold
+from analysis.audit import audit_sweep
+from trainables.records import Address, Context, Record, Signals, content_id, write_record
+from trainables.storage import Store
+from trainables.subsets import Subsets, draw_members
+
+REPLICAS, EXAMPLES, POPULATION, CLASSES = 256, 20_000, 10_000, 10
+VARIANTS = [(online, variance) for online in (True, False) for variance in ("per_example", "pooled")]
+
+Array = NDArray[Any]
+
+
+def best(work: Callable[[], Any], runs: int = 3) -> tuple[float, Any]:
+    """Least seconds of a few runs, and the result."""
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        result = work()
+        times.append(time.perf_counter() - start)
+    return min(times), result
+
+
+def plain_lira(margin: Array, members: Array, target: int, online: bool, variance: str) -> Array:
+    """One target: masked mean and deviation over the shadows."""
+    shadows = np.arange(len(margin)) != target
+    x, mask = margin[shadows].astype(np.float64), members[shadows]
+    centre, spread = [], []
+    for side in (~mask, mask):
+        mean = np.mean(x, axis=0, where=side)
+        centre.append(mean)
+        if variance == "pooled":
+            spread.append(np.sqrt(np.mean((x - mean) ** 2, where=side)))
+        else:
+            spread.append(np.std(x, axis=0, where=side))
+    z = [(margin[target] - c) / s for c, s in zip(centre, spread, strict=True)]
+    if not online:
+        return log_ndtr(z[0])
+    return (z[0] ** 2 - z[1] ** 2) / 2 + np.log(spread[0] / spread[1])
+
+
+def plain_rmia(p: Array, population: Array, target: int) -> Array:
+    """One target, online: every pair of an example and a population point."""
+    shadows = np.arange(len(p)) != target
+    ratio_x = p[target] / p[shadows].mean(axis=0, dtype=np.float64)
+    ratio_z = population[target] / population[shadows].mean(axis=0, dtype=np.float64)
+    return (ratio_x[:, None] / ratio_z[None, :] > 1).mean(axis=1)
+
+
+def plain_threshold(signal: Array, members: Array, labels: Array, target: int) -> Array:
+    """One target: sort each class of the other replicas and try every threshold."""
+    others = np.arange(len(signal)) != target
+    scores = np.empty(signal.shape[1])
+    for label in np.unique(labels):
+        column = labels == label
+        values, truth = (
+            signal[others][:, column].ravel().astype(np.float64),
+            members[others][:, column].ravel(),
+        )
+        order = np.argsort(-values)
+        values, truth = values[order], truth[order]
+        gain = truth.cumsum() / truth.sum() - (~truth).cumsum() / (~truth).sum()
+        cut = int(np.argmax(np.where(np.append(values[1:] < values[:-1], True), gain, -1)))
+        scores[column] = signal[target, column] - (values[cut] + values[cut + 1]) / 2
+    return scores
+
+
+def attacks() -> None:
+    rng = np.random.default_rng(0)
+    members = draw_members(Subsets(), range(REPLICAS), EXAMPLES)
+    margin = (rng.normal(size=members.shape) * 3 + members).astype(np.float32)
+
+    def ours() -> list[Array]:
+        return [lira(margin, members, online=o, variance=v) for o, v in VARIANTS]  # type: ignore[arg-type]
+
+    def plain() -> list[Array]:
+        return [plain_lira(margin, members, 0, o, v) for o, v in VARIANTS]
+
+    one, expected = best(plain)
+    every, found = best(ours)
+    for have, want in zip(found, expected, strict=True):
+        np.testing.assert_allclose(have[0], want, rtol=1e-6, atol=1e-8)
+    print(f"LiRA, 4 variants, {REPLICAS} x {EXAMPLES}: one target plainly {one:.2f} s; ", end="")
+    print(f"all targets {every:.2f} s = {every / one:.1f} times one")
+
+    p, z = 1 / (1 + np.exp(-margin)), rng.beta(3, 1, (REPLICAS, POPULATION)).astype(np.float32)
+    few = EXAMPLES // 10
+    tenth, want = best(lambda: plain_rmia(p[:, :few], z, 0), runs=1)
+    every, have = best(lambda: rmia(p, members, z), runs=1)
+    np.testing.assert_allclose(have[0, :few], want, atol=1e-9)
+    print(
+        f"RMIA, {EXAMPLES} x {POPULATION}: one target, a tenth of the examples plainly {tenth:.2f} s; ",
+        end="",
+    )
+    print(f"all {REPLICAS} targets {every:.2f} s, no n x m array")
+
+    labels = rng.integers(0, CLASSES, EXAMPLES)
+    one, want = best(lambda: plain_threshold(margin, members, labels, 0), runs=1)
+    every, have = best(lambda: threshold(margin, members, labels), runs=1)
+    np.testing.assert_allclose(have[0], want, atol=1e-9)
+    print(
+        f"thresholds, {CLASSES} classes: one target plainly {one:.2f} s; all {REPLICAS} targets {every:.2f} s"
+    )
+
+
+def whole(recipes: int, examples: int = 60_000) -> None:
+    """A sweep of made-up signals, audited from its directory as the command does."""
+    seeds, block = range(REPLICAS), 32
+    labels = np.random.default_rng(0).integers(0, CLASSES, examples)
+    labels_test = labels[:POPULATION]
+    context = Context(dataset={"name": "made up"}, fingerprint="0", model={"name": "none"})
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store.at(folder)
+        for recipe in range(recipes):
+            knobs = {"optimizer": "sgd", "lr": 0.1 + recipe}
+            for first in seeds[::block]:
+                part = seeds[first : first + block]
+                members = draw_members(Subsets(), part, examples)
+                record = _made_up(knobs, context, part, members, labels, labels_test)
+                write_record(store, Address(content_id(knobs), context.context_id, part[0], part[-1]), record)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        start = time.perf_counter()
+        audit_sweep(store, on_recipe=lambda label: print(f"  {label}"))
+        seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        f"whole audit, {recipes} recipes x {REPLICAS} replicas x {examples} + {POPULATION} examples: ", end=""
+    )
+    print(
+        f"{seconds:.0f} s, {seconds / recipes:.0f} s a recipe, peak {peak:.2f} GiB (before it {before:.2f})"
+    )
+
+
+def _made_up(
+    knobs: dict[str, Any], context: Context, seeds: range, members: Array, labels: Array, labels_test: Array
+) -> Record:
+    rng = np.random.default_rng(seeds[0])
+
+    def signals(mask: Array) -> Signals:
+        margin = (rng.normal(size=(len(seeds), 1, mask.shape[1])) * 3 + 3 + mask[:, None]).astype(np.float32)
+        loss = np.log1p(np.exp(-margin))
+        return Signals(margin > 0, margin, -loss, np.exp(-np.abs(margin)), loss)
+
+    train, test = signals(members), signals(np.zeros((len(seeds), len(labels_test)), bool))
+    ones = np.ones(len(seeds))
+    return Record(
+        recipe=knobs,
+        context=context,
+        seeds=np.array(seeds),
+        members=members,
+        labels_train=labels,
+        labels_test=labels_test,
+        train=train,
+        test=test,
+        test_accuracy=test.correct[:, 0].mean(axis=1),
+        train_accuracy=train.correct[:, 0].mean(axis=1),
+        final_loss=ones,
+        seconds=ones,
+        epochs=ones,
+        epsilon=np.inf * ones,
+        delta=0 * ones,
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--whole", type=int, default=0, metavar="RECIPES", help="audit a made-up sweep, too")
+    arguments = parser.parse_args()
+    attacks()
+    if arguments.whole:
+        whole(arguments.whole)
