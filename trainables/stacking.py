@@ -59,8 +59,8 @@ class Layout:
 class Network:
     """The architecture that K replicas share. ``module`` lends its code; it holds no replica's weights.
 
-    ``precision`` bfloat16 runs forward and backward under autocast; parameters, gradients and losses stay
-    float32.
+    ``precision`` bfloat16 runs forward and backward of training under autocast; parameters, gradients and
+    losses stay float32. So do the logits that replicas are audited by: three digits would tie or blur them.
     """
 
     def __init__(self, module: nn.Module, device: torch.device, precision: str = "float32") -> None:
@@ -69,14 +69,14 @@ class Network:
         self.half = precision == "bfloat16"
         self.layout = Layout({name: p.shape for name, p in module.named_parameters()})
 
-    def autocast(self) -> AbstractContextManager[None]:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
+    def autocast(self, train: bool = True) -> AbstractContextManager[None]:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half and train)
 
     def logits(self, named: Params, buffers: Params, x: Tensor, *, train: bool) -> Tensor:
         """``x[K, B, ...]`` -> ``[K, B, C]``. In training, running statistics in ``buffers`` change in
         place."""
         self.module.train(train)
-        with self.autocast():
+        with self.autocast(train):
             if len(x) > 1:
                 return vmap(self._one, randomness="different")(named, buffers, x).float()
             # One replica alone needs no vmap, whose convolutions are slower than plain ones.
