@@ -78,7 +78,8 @@ def run(
         UserError: a mistake in the spec or an unusable directory; nothing has been written then.
     """
     from trainables.datasets import load_dataset
-    from trainables.models import build_model, resolve_model
+    from trainables.lockstep import check
+    from trainables.models import resolve_model
 
     started = time.monotonic()
     console = console or Console(stderr=True)
@@ -91,7 +92,7 @@ def run(
         require_local(spec.resources.demand)
     dataset = load_dataset(spec.dataset)
     model = resolve_model(spec.model)
-    build_model(model, dataset.x_train.shape[1:], dataset.num_classes)
+    check(spec.recipes, dataset, model, spec.subsets.rule, spec.queries)
     context = Context(
         dataset=spec.dataset,
         fingerprint=dataset.fingerprint,

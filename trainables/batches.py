@@ -18,7 +18,6 @@ from trainables.datasets import Dataset
 from trainables.losses import mixed
 from trainables.optimizers import OPTIMIZERS
 from trainables.recipe import Recipe
-from trainables.registry import UserError
 from trainables.stacking import Network, Objective, Params
 
 Streams = Callable[[str], Iterable[np.random.Generator]]  # purpose -> one generator a replica
@@ -34,7 +33,6 @@ class DeviceData:
     def __init__(self, dataset: Dataset, device: torch.device) -> None:
         self.device = device
         self.num_classes = dataset.num_classes
-        self.images = dataset.x_train.ndim == 4
         self.shape = tuple(dataset.x_train.shape[1:])
         self.x = {side: _tensor(getattr(dataset, f"x_{side}"), device) for side in ("train", "test")}
         self.y = _tensor(dataset.y_train, device).long()
@@ -155,10 +153,6 @@ class Sampler:
         self.clip = recipe.clip
         self.mixup = recipe.mixup
         self.augmentation = Augmentation.of(recipe.augment)
-        if self.augmentation and not data.images:
-            raise UserError(
-                f"augment {list(recipe.augment)}: the data are a table; only images can be augmented"
-            )
         self.classes = torch.arange(data.num_classes, device=data.device)[:, None, None]
         self.replica = torch.arange(len(members), device=data.device)[:, None]
 

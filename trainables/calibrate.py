@@ -71,7 +71,9 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether this is the device's or the host's memory running out, in any of the ways that torch says
     so."""
     says = str(error)
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in says
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
+        part in says for part in ("can't allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
+    )
 
 
 def _seconds_per_step(task: Task, k: int) -> float:

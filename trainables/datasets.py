@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from trainables.registry import UserError, lookup, nearest
+from trainables.registry import UserError, lookup_factory, nearest
 from trainables.sources import DENSE, Array, Source, digits, folder, guess_channels, npz, torchvision_set
 
 DATASETS: dict[str, Callable[..., Any]] = {
@@ -83,7 +83,7 @@ def load_dataset(spec: str | Mapping[str, Any]) -> Dataset:
     name = chosen.pop("name", None)
     if not isinstance(name, str):
         raise UserError(f"dataset.name: {name!r} is not a name; expected one of {', '.join(DATASETS)}")
-    load = lookup("dataset", name, DATASETS)
+    load = lookup_factory("dataset", name, DATASETS)
     options = _options({key: value for key, value in chosen.items() if key in Options.model_fields})
     own = {key: value for key, value in chosen.items() if key not in Options.model_fields}
     source = _as_source(_call(name, load, own), name)

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from trainables.batches import DeviceData, Sampler
 from trainables.datasets import Dataset, load_dataset
 from trainables.losses import objective
 from trainables.models import ModelSpec, model_factory, resolve_model
-from trainables.optimizers import update_rule
+from trainables.optimizers import OPTIMIZERS, update_rule
 from trainables.privacy import Guarantee, check_model, resolve
 from trainables.recipe import Recipe
 from trainables.records import FLOAT_SIGNALS, SIDES, Signals
@@ -119,23 +120,22 @@ def make_task(
     """Loads and checks everything that training will need.
 
     Raises:
-        UserError: the model cannot take the data, there is no such device, or tables are to be mirrored.
+        UserError: there is no such device, or something does not go together (``check``).
     """
-    try:
-        place = torch.device(device)
-    except RuntimeError as error:
-        raise UserError(
-            f"device {device!r} is not known; expected 'cpu', 'cuda' or 'cuda:<number>'"
-        ) from error
-    if place.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"device {str(device)!r}: torch finds no CUDA device here; use 'cpu'")
+    place = _device(device)
     if place.type == "cpu":
         keep_freed_memory()
     loaded = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
-    chosen = Subsets.model_validate(subsets)
-    size = chosen.size(len(loaded.y_train))
-    definite, guarantee = resolve(recipe, size, ceil(size / recipe.batch_size) * epochs_run(recipe))
-    task = Task(
+    try:
+        chosen = Subsets.model_validate(subsets)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(["subsets", *map(str, first["loc"])])
+        why = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"{where}: {first['input']!r}: {why}") from error
+    check([recipe], loaded, model, chosen, queries)
+    definite, guarantee = _resolved(recipe, chosen.size(len(loaded.y_train)))
+    return Task(
         recipe=recipe,
         definite=definite,
         guarantee=guarantee,
@@ -146,33 +146,81 @@ def make_task(
         sweep_seed=sweep_seed,
         queries=queries,
     )
+
+
+def _device(device: str | torch.device) -> torch.device:
+    try:
+        place = torch.device(device)
+    except RuntimeError:
+        place = torch.device("meta")
+    if place.type not in ("cpu", "cuda"):
+        raise UserError(
+            f"device {str(device)!r} is not known; expected 'cpu', 'cuda' or 'cuda:<number>'"
+        ) from None
+    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise UserError(
+            f"device {str(device)!r}: torch finds {f'{found} CUDA devices' if found else 'no CUDA device'} "
+            "here; use 'cpu'"
+        )
+    return place
+
+
+def _resolved(recipe: Recipe, size: int) -> tuple[Recipe, Guarantee]:
+    return resolve(recipe, size, ceil(size / recipe.batch_size) * epochs_run(recipe))
+
+
+def check(
+    recipes: Sequence[Recipe], dataset: Dataset, model: ModelSpec, subsets: Subsets, queries: int
+) -> None:
+    """Refuses what does not go together, so that it says so before a sweep starts and not in every trial.
+
+    Tries the network on blank examples; trains nothing and needs no device.
+
+    Raises:
+        UserError: too few examples, no such views, or a recipe or model that cannot take the data.
+    """
+    n, shape, images = len(dataset.y_train), dataset.x_train.shape[1:], dataset.x_train.ndim == 4
+    size, name = subsets.size(n), resolve_model(model)["name"]
+    if size < 1:
+        raise UserError(f"dataset: {n} training example leaves none for a half; expected at least 2")
     if queries not in (1, 2):
         raise UserError(
             f"queries {queries!r}: expected 1 (the example) or 2 (the example and its mirror image)"
         )
-    if queries == 2 and not task.data.images:
-        raise UserError(f"queries 2: dataset {loaded.name!r} is a table, and only images have a mirror image")
-    _check_model(task)
-    return task
-
-
-def _check_model(task: Task) -> None:
-    """Tries the network on two blank examples, so that a misfit says so before a sweep starts."""
-    name, expected = task.model["name"], (2, task.data.num_classes)
-    module = task.module(0).eval()
-    check_model(task.recipe, module)
-    try:
-        with torch.no_grad():
-            shape = tuple(module(torch.zeros(2, *task.data.shape)).shape)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
+    if queries == 2 and not images:
         raise UserError(
-            f"model {name!r} cannot take examples of {list(task.data.shape)}: {reason}"
-        ) from error
-    if shape != expected:
-        raise UserError(
-            f"model {name!r} gives {list(shape)} for 2 examples; expected logits {list(expected)}"
+            f"queries 2: dataset {dataset.name!r} is a table, and only images have a mirror image"
         )
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        module = model_factory(model)(shape, dataset.num_classes)
+        if not isinstance(module, nn.Module):
+            raise UserError(f"model {name!r} returned {type(module).__name__}; expected a torch.nn.Module")
+        logits, expected = _tried(name, module.eval(), 2, shape), (2, dataset.num_classes)
+        if logits != expected:
+            raise UserError(
+                f"model {name!r} gives {list(logits)} for 2 examples; expected logits {list(expected)}"
+            )
+        for recipe in recipes:
+            if recipe.augment and not images:
+                raise UserError(
+                    f"augment {list(recipe.augment)}: the data are a table; only images can be augmented"
+                )
+            check_model(recipe, module)
+            _resolved(recipe, size)
+            fewest = min(size // ceil(size / min(recipe.batch_size, size)), recipe.m or size)
+            if fewest == 1 and not OPTIMIZERS[recipe.optimizer].private:
+                _tried(name, module.train(), 1, shape)  # BatchNorm may have nothing to take deviations of
+
+
+def _tried(name: str, module: nn.Module, n: int, shape: Sequence[int]) -> tuple[int, ...]:
+    """The shape of what the network gives for ``n`` blank examples."""
+    try:
+        return tuple(module(torch.zeros(n, *shape)).shape)
+    except (RuntimeError, ValueError, AssertionError) as error:
+        what = "a batch of 1 example" if n == 1 else f"examples of {list(shape)}"
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"model {name!r} cannot take {what}: {reason}") from error
 
 
 class Stack:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainables.registry import UserError, lookup, nearest
+from trainables.registry import UserError, lookup_factory, nearest
 
 Shape = Sequence[int]
 ModelSpec = str | Mapping[str, Any]
@@ -155,7 +155,7 @@ def resolve_model(spec: ModelSpec) -> dict[str, Any]:
     given = {"name": spec} if isinstance(spec, str) else dict(spec)
     if not isinstance(name := given.pop("name", None), str):
         raise UserError(f"model {dict(given)!r} has no name; expected one of {', '.join(MODELS)}")
-    factory = lookup("model", name, MODELS)
+    factory = lookup_factory("model", name, MODELS)
     parameters = list(inspect.signature(factory).parameters.values())[2:]
     if not any(p.kind is p.VAR_KEYWORD for p in parameters):
         options = {p.name: p.default for p in parameters}
@@ -183,7 +183,7 @@ def model_factory(spec: ModelSpec) -> Callable[[Shape, int], nn.Module]:
     **options)``.
     """
     options = resolve_model(spec)
-    factory = lookup("model", options.pop("name"), MODELS)
+    factory = lookup_factory("model", options.pop("name"), MODELS)
     return lambda input_shape, num_classes: factory(tuple(input_shape), num_classes, **options)
 
 
@@ -194,12 +194,14 @@ def _choices(option: str, options: Mapping[str, Any]) -> str:
 def _check_options(name: str, options: Mapping[str, Any]) -> None:
     for option, value in options.items():
         if option == "norm":
-            if value not in NORMS:
+            if not isinstance(value, str) or value not in NORMS:
                 raise UserError(f"model {name!r}: norm {value!r} is not known; {nearest(str(value), NORMS)}")
             continue
-        values = value if option == "hidden" and isinstance(value, (list, tuple)) else [value]
+        listed = option == "hidden"
+        values = value if listed and isinstance(value, (list, tuple)) else [None] if listed else [value]
         if not all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in values):
-            raise UserError(f"model {name!r}: {option} {value!r} must be made of positive whole numbers")
+            kind = "a list of positive whole numbers" if listed else "a positive whole number"
+            raise UserError(f"model {name!r}: {option} {value!r}: expected {kind}")
 
 
 def _norm(kind: str, channels: int, batch: Callable[[int], nn.Module] = nn.BatchNorm2d) -> nn.Module:

@@ -110,6 +110,10 @@ class Recipe(BaseModel):
     @field_validator("augment")
     @classmethod
     def _augmentations_are_a_set(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value:
+            from trainables.augment import Augmentation
+
+            Augmentation.of(value)
         return tuple(sorted(set(value)))
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -32,6 +32,14 @@ def lookup(kind: str, name: str, registry: Mapping[str, T]) -> T:
     if ":" in name:
         return import_string(kind, name)
     raise UserError(f"{kind} {name!r} is not known; {nearest(name, registry)}")
+
+
+def lookup_factory(kind: str, name: str, registry: Mapping[str, Callable[..., T]]) -> Callable[..., T]:
+    """Like ``lookup`` for what is going to be called."""
+    found = lookup(kind, name, registry)
+    if not callable(found):
+        raise UserError(f"{kind} {name!r} is of type {type(found).__name__}; expected a function")
+    return found
 
 
 def import_string(kind: str, name: str) -> T:  # type: ignore[type-var]

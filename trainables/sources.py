@@ -58,7 +58,7 @@ def torchvision_set(kind: str, *, root: str = "~/.cache/flatleak") -> Source:
     FashionMNIST."""
     import torchvision
 
-    where = Path(root).expanduser()
+    where = _place("root", root)
     try:
         train, test = (
             getattr(torchvision.datasets, kind)(str(where), train=train, download=True)
@@ -148,6 +148,8 @@ def folder(*, path: str, size: int | None = None, test_share: float = 0.2) -> So
     """Images in ``path/train/<class>/`` and ``path/test/<class>/``, or ``path/<class>/`` of which
     ``test_share`` is held out; read as RGB. ``size``: scale each to that many pixels square; without it all
     must have one size."""
+    if size is not None and (not isinstance(size, int) or size < 1):
+        raise UserError(f"dataset.size: {size!r}: expected a whole number of pixels, 1 or more")
     root = existing(path)
     split = {side: root / side for side in SPLITS}
     whole = not all(part.is_dir() for part in split.values())
@@ -200,16 +202,22 @@ def guess_channels(x: Array) -> Array:
 
 def held_out(x: Array, y: Array, share: float, names: Sequence[str] | None) -> Source:
     """A fixed random split of data that comes without one."""
-    if not 0 < share < 1:
-        raise UserError(f"dataset.test_share: {share} is not between 0 and 1")
+    if not isinstance(share, (int, float)) or not 0 < share < 1:
+        raise UserError(f"dataset.test_share: {share!r} is not between 0 and 1")
     order = np.random.default_rng(0).permutation(len(x))
     test, train = np.split(order, [round(share * len(x))])
     return Source(x[train], np.asarray(y)[train], x[test], np.asarray(y)[test], names)
 
 
+def _place(option: str, value: object) -> Path:
+    if not isinstance(value, (str, Path)):
+        raise UserError(f"dataset.{option}: {value!r}: expected a path")
+    return Path(value).expanduser()
+
+
 def existing(path: str) -> Path:
     """The file or folder at a path, relative to the working directory; ``~`` is the home directory."""
-    where = Path(path).expanduser()
+    where = _place("path", path)
     if not where.exists():
         raise UserError(f"dataset.path: {where.absolute()} does not exist")
     return where

@@ -70,6 +70,8 @@ def train_replicas(
     """
     task = make_task(recipe, dataset, model, subsets, sweep_seed, queries, device)
     seeds = [int(seed) for seed in seeds]
+    if not seeds or min(seeds) < 0:
+        raise UserError(f"seeds {seeds}: expected at least one, and none below 0")
     ledger = Ledger(progress)
     width = ledger.width or (fastest_stack(task).stack if stack == "auto" else _width(stack))
     halved = False

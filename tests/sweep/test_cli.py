@@ -88,6 +88,12 @@ MISTAKES = [
     ),
     (["run", "smoke", "--set", "subsets.seeds=5"], "subsets.seeds: 5 is odd; scheme 'half' pairs seeds"),
     (["run", "smoke", "--set", "grid=[]"], "grid: [] is empty"),
+    (["run", "smoke", "--set", "queries=3"], "queries 3: expected 1 (the example) or 2"),
+    (
+        ["run", "smoke", "--set", "training.augment=[flop]"],
+        "augmentation 'flop' is not known; did you mean 'flip'",
+    ),
+    (["run", "smoke", "--set", "dataset.train_size=1"], "1 training example leaves none for a half"),
     (["run", "smoke", "--set", "grid[1].noise=[3, 3]"], "grid[1]: repeats recipe 'sam rho=0.1 noise=3'"),
     (["run", "smoke", "--set", "resources.gpu=64"], "resources.gpu: 64 asked for a trial, this machine has"),
     (["run", "smoke", "--set", "resources.tpu=1"], "resources.tpu: 1 asked for a trial, this machine has 0"),

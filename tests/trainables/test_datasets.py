@@ -241,6 +241,13 @@ def test_a_download_that_fails_says_where_and_what_else(tmp_path, monkeypatch) -
         ({"path": "x"}, "dataset.name: None is not a name; expected one of digits"),
         ({"name": "npz"}, "dataset: 'npz' needs 'path'"),
         ({"name": "npz", "path": "absent.npz"}, "absent.npz does not exist"),
+        ({"name": "npz", "path": 5}, "dataset.path: 5: expected a path"),
+        ({"name": "cifar10", "root": ["a"]}, "dataset.root: ['a']: expected a path"),
+        (
+            {"name": "folder", "path": ".", "size": "32"},
+            "dataset.size: '32': expected a whole number of pixels",
+        ),
+        ({"name": "math:pi"}, "dataset 'math:pi' is of type float; expected a function"),
         ({"name": "digits", "trainsize": 3}, "'digits' has no option 'trainsize'; did you mean 'train_size'"),
         ({"name": "digits", "train_size": 5000}, "dataset.train_size: 5000 is more than the 1200"),
         ({"name": "digits", "label_noise": 2}, "dataset.label_noise: 2: Input should be less than 1"),

@@ -124,6 +124,7 @@ def test_ids_are_stable() -> None:
         ({"learning_rate": 0.1}, "learning_rate\n  Extra inputs are not permitted"),
         ({"noise": float("nan")}, "noise\n  Input should be a finite number"),
         ({"early_stopping": 1}, "early_stopping\n  Input should be less than 1"),
+        ({"augment": ["flop"]}, "augmentation 'flop' is not known; did you mean 'flip'"),
     ],
 )
 def test_mistakes_say_what_was_expected(knobs: dict, message: str) -> None:

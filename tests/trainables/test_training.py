@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from trainables import Recipe, train_replicas
 from trainables.batches import DeviceData
-from trainables.calibrate import fastest_stack
+from trainables.calibrate import fastest_stack, out_of_memory
 from trainables.datasets import Dataset, load_dataset
 from trainables.lockstep import Stack, Task, learning_rate, make_task
 from trainables.records import FLOAT_SIGNALS, Record
@@ -402,8 +402,26 @@ def table() -> dict[str, np.ndarray]:
             {"recipe": Recipe(augment=("flip",)), "dataset": f"{__name__}:table"},
             "only images can be augmented",
         ),
-        ({"recipe": Recipe(augment=("flop",))}, "augmentation 'flop' is not known; did you mean 'flip'?"),
-        ({"device": "gpu"}, "device 'gpu'"),
+        ({"device": "gpu"}, "device 'gpu' is not known; expected 'cpu', 'cuda' or"),
+        ({"device": "meta"}, "device 'meta' is not known"),
+        ({"device": "cuda:99"}, "device 'cuda:99': torch finds"),
+        ({"seeds": []}, "seeds ..: expected at least one"),
+        ({"seeds": [0, -1]}, "seeds .0, -1.: expected at least one, and none below 0"),
+        ({"subsets": {"scheme": "third"}}, "subsets.scheme: 'third'"),
+        (
+            {"subsets": {"scheme": "fraction"}},
+            "scheme 'fraction' needs 'fraction', a number between 0 and 1$",
+        ),
+        ({"dataset": {**SMALL, "train_size": 1}}, "1 training example leaves none for a half"),
+        ({"model": "builtins:print"}, "returned NoneType; expected a torch.nn.Module"),
+        (
+            {"recipe": Recipe(batch_size=1), "model": {**MLP, "norm": "batch"}},
+            "model 'mlp' cannot take a batch of 1 example: Expected more than 1 value",
+        ),
+        (
+            {"recipe": Recipe(optimizer="sam", rho=0.1, m=1), "model": {**MLP, "norm": "batch"}},
+            "model 'mlp' cannot take a batch of 1 example",
+        ),
         ({"model": f"{__name__}:misfit"}, "gives .2, 11. for 2 examples; expected logits .2, 10."),
         ({"model": "vgg11"}, "'vgg11' needs images of at least 32 pixels"),
         (
@@ -414,8 +432,9 @@ def table() -> dict[str, np.ndarray]:
 )
 def test_what_cannot_be_had_is_refused(change: dict[str, Any], message: str) -> None:
     given = {"recipe": Recipe(epochs=1), "dataset": SMALL, "model": MLP, "seeds": [0, 1], **change}
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message) as error:
         train_replicas(**given)
+    assert "\n" not in str(error.value)
 
 
 def test_bfloat16_keeps_parameters_and_losses_in_single_precision() -> None:
@@ -427,3 +446,21 @@ def test_bfloat16_keeps_parameters_and_losses_in_single_precision() -> None:
     exact.train_epoch()
     assert all(p.dtype == torch.float32 for p in stack.params.values())
     np.testing.assert_allclose(stack.loss, exact.loss, rtol=0.02)
+    exact.params = stack.params
+    for name, signal in stack.evaluate().items():  # audited in single precision
+        np.testing.assert_allclose(signal, exact.evaluate()[name], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("CUDA error: device-side assert triggered"), False),
+    ],
+)
+def test_every_way_to_run_out_of_memory_is_known(error: Exception, expected: bool) -> None:
+    assert out_of_memory(error) is expected
