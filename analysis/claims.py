@@ -31,6 +31,7 @@ from analysis.ensemble import Ensemble
 from analysis.intervals import interval, resample
 from analysis.memorization import MIDDLE, RATE_THRESHOLD, memorization, memorization_figures
 from analysis.proxies import rank_correlation
+from analysis.tables import pretty
 from analysis.theory import Setting, simulate
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ def _kin_behave_alike(sweep: Sweep) -> Iterator[Row]:
         for figure in ("test_accuracy", "lira_advantage", "confidence_balanced_accuracy"):
             found = pair.compare(figure) if pair else None
             if pair and found:
-                text = f"{figure}, {optimizer} - sgd, expected to rise as for SAM"
+                text = f"{pretty(figure)}, {optimizer} - sgd, expected to rise as for SAM"
                 claim = "other sharpness-aware optimizers behave alike"
                 yield _row(pair, claim, published, figure, text, found, verdict(found))
 
@@ -246,7 +247,7 @@ def _restores_privacy(sweep: Sweep) -> Iterator[Row]:
         for figure in ("lira_advantage", "confidence_advantage"):
             found = pair.compare(figure, lambda a, b: 1 - a / b)
             if found:
-                what = f"{text}: 1 - {figure} / {figure} of plain SAM"
+                what = f"{text}: share of plain SAM's {pretty(figure)} taken away"
                 said = verdict(found, above=RISK_REDUCTION)
                 yield _row(pair, claim, published, f"{figure}_reduction", what, found, said)
 

@@ -2,13 +2,14 @@
 
     python -m analysis.published runs/cifar10 scores.npz [recipe_id]
 
-``scores.npz`` holds ``cscore[n]`` (Jiang et al. 2021, consistency: high = typical), or ``tr_idx`` and
-``mem`` and the histogram ``mem_cifar100_counts``, ``mem_cifar100_edges`` (Feldman and Zhang 2020), in the
-data set's original order.
+Prints its tables and leaves them in the sweep's ``results/published_<table>.parquet``. ``scores.npz`` holds
+``cscore[n]`` (Jiang et al. 2021, consistency: high = typical), or ``tr_idx`` and ``mem`` and the histogram
+``mem_cifar100_counts``, ``mem_cifar100_edges`` (Feldman and Zhang 2020), in the data set's original order.
 """
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from os import PathLike
@@ -23,6 +24,7 @@ from analysis.memorization import memorization
 from analysis.proxies import rank_correlation, spearman
 from trainables.datasets import subset_index
 from trainables.registry import UserError, lookup
+from trainables.storage import as_store
 
 
 def agreement(
@@ -147,6 +149,14 @@ def _original_index(
     return index
 
 
-if __name__ == "__main__":
-    for name, table in published_study(*sys.argv[1:4]).items():
+def main(directory: str, path: str, recipe_id: str | None = None) -> None:
+    store = as_store(directory)
+    for name, table in published_study(directory, path, recipe_id).items():
+        buffer = io.BytesIO()
+        table.to_parquet(buffer, index=False)
+        store.write(f"results/published_{name}.parquet", buffer.getvalue())
         print(f"{name}\n{table.to_string(index=False, float_format='{:.3f}'.format)}\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4])

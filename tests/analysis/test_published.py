@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 from synthetic import make_ensemble
@@ -83,6 +84,18 @@ def test_a_study_finds_the_examples_that_the_sweep_kept(tmp_path: Path) -> None:
         study(tmp_path, {"train_size": 50, "seed": 3}, scores, 4 - labels)
     with pytest.raises(UserError, match="train_size: 50 is more than the 0"):
         study(tmp_path, {"train_size": 50}, scores[:0], labels)
+
+
+def test_the_command_leaves_its_tables_with_the_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from analysis import published
+
+    table = pd.DataFrame({"replicas": [4], "correlation": [-0.5]})
+    monkeypatch.setattr(published, "published_study", lambda *_: {"agreement": table})
+    published.main(str(tmp_path), "scores.npz")
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "results/published_agreement.parquet"), table)
+    assert "-0.500" in capsys.readouterr().out
 
 
 def test_two_published_scores_agree_with_each_other(shared_data: Path) -> None:

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Every sweep behind docs/findings.md, then its tables. Run again, it trains what is missing and nothing else.
+#
+#   make findings                 torchvision downloads Fashion-MNIST and CIFAR; Location-30 is read from data/
+#   make findings DATA=FOLDER     from archives: location30.npz, fashion8k_28.npz, cifar10_jpeg90.npz
+set -euo pipefail
+cd "$(dirname "$0")/.."
+runs=${RUNS:-runs}
+flatleak=${FLATLEAK:-.venv/bin/flatleak}
+
+# The data of a study: the spec's own, or an archive of DATA.
+from() { [ -z "${DATA:-}" ] || printf -- '--set\ndataset.name=npz\n--set\ndataset.path=%s/%s\n' "$DATA" "$1"; }
+mapfile -t location < <(from location30.npz)
+mapfile -t fashion < <(from fashion8k_28.npz)
+mapfile -t cifar < <(from cifar10_jpeg90.npz)
+
+sweep() { # DIRECTORY SPEC [OPTION ...]
+  echo "== $1"
+  "$flatleak" run "$2" --out "$runs/$1" "${@:3}"
+}
+
+# Learning rate and rho by test accuracy, six settings for each optimizer, on subset seeds that no study uses.
+tune() { # SPEC LEARNING-RATES-OF-SGD RHOS-OF-SAM LEARNING-RATES-OF-SAM [OPTION ...]
+  sweep "$1-tuning" "$1" --set subsets.first=1000 --set subsets.seeds=16 "${@:5}" \
+    --set "grid=[{optimizer: sgd, lr: $2}, {optimizer: sam, rho: $3, lr: $4}]"
+}
+tune digits '[0.01, 0.02, 0.05, 0.1, 0.2, 0.4]' '[0.1, 0.2]' '[0.05, 0.1, 0.2]'
+tune location30 '[0.01, 0.02, 0.05, 0.1, 0.2, 0.4]' '[0.1, 0.2]' '[0.02, 0.05, 0.1]' "${location[@]}"
+tune fashion '[0.005, 0.01, 0.02, 0.05, 0.1, 0.2]' '[0.05, 0.1]' '[0.02, 0.05, 0.1]' "${fashion[@]}"
+tune cifar10-cnn '[0.01, 0.02, 0.05, 0.1, 0.2, 0.4]' '[0.05, 0.1]' '[0.05, 0.1, 0.2]' "${cifar[@]}" \
+  --set subsets.seeds=4
+
+sweep digits digits
+sweep location30 location30 "${location[@]}"
+sweep fashion fashion "${fashion[@]}"
+sweep cifar10-cnn cifar10-cnn "${cifar[@]}"
+
+# When does SAM leak more? The same recipes on the same data, one thing changed at a time.
+sweep when when
+sweep when-label-noise when --set dataset.label_noise=0.2
+sweep when-long-tail when --set dataset.imbalance=20
+sweep when-narrow when --set 'model.hidden=[16]'
+sweep when-wide when --set 'model.hidden=[512]'
+sweep when-short when --set training.epochs=5
+
+sweep mitigation mitigation
+
+"${flatleak%flatleak}python" -m analysis.findings "$runs" README.md docs/findings.md
