@@ -34,10 +34,11 @@ def progress(store: Store) -> Progress:
     """Counts from names of files alone; a subset seed that two records hold counts once."""
     manifest = Tables(store).manifest
     wanted, context = manifest.get("recipes", {}), manifest.get("context_id")
+    first, count = manifest.get("first_seed", 0), manifest.get("seeds", 0)
     addresses = filter(None, (Address.parse(entry.path) for entry in store.list("records")))
     mine = (a for a in addresses if a.context_id == context and a.recipe_id in wanted)
-    done = {(a.recipe_id, seed) for a in mine for seed in a.seeds if seed < manifest.get("seeds", 0)}
-    return Progress(len(done), len(wanted) * manifest.get("seeds", 0))
+    done = {(a.recipe_id, seed) for a in mine for seed in a.seeds if first <= seed < first + count}
+    return Progress(len(done), len(wanted) * count)
 
 
 class Live:

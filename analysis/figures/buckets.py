@@ -62,11 +62,11 @@ PANEL = Panel(
     about=(
         "Gain in test accuracy over the reference, with paired intervals, in five equal buckets of "
         "the test points by influence entropy. Bucket 1: predictions that rest on few training "
-        "examples (atypical). Bucket 5: on many (typical)."
+        "examples (atypical). Bucket 5: on many (typical), or on none that can be seen."
     ),
     layout={
         "xaxis": {
-            "title": {"text": "Influence-entropy bucket, atypical to typical"},
+            "title": {"text": "Bucket, atypical to typical"},
             "dtick": 1,
             "range": [0.5, 5.5],
         },

@@ -132,8 +132,9 @@ EXPOSURE = Panel(
     name="exposure",
     title="Memorization and exposure",
     about=(
-        "Each point is a training example: its memorization (across) and how well the chosen attack "
-        "does on it (up). Large data sets show a random sample."
+        "Each point is a training example: its memorization (across) and its risk (up), the chance that "
+        "the chosen attack scores a model that trained on it above one that did not; 0.5 is guessing. "
+        "Large data sets show a random sample."
     ),
     layout={
         "xaxis": {"title": {"text": "Memorization"}},

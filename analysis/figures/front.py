@@ -117,7 +117,7 @@ def front_traces(tables: Tables, risk: str | None = None) -> list[Trace]:
     """The default view: every recipe with its intervals, the front's line, and its recipes above that."""
     info = front_info(tables, risk)
     optimizers = tables.recipes["optimizer"].astype(str).to_numpy()
-    names = list(dict.fromkeys(optimizers.tolist()))
+    names = sorted(set(optimizers.tolist()))  # as the page orders them, so that colours agree
     below, above = [], []
     for k, name in enumerate(names):
         rows = optimizers == name

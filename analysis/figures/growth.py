@@ -36,7 +36,7 @@ def _traces(tables: Tables) -> list[Trace]:
             "x": info.replicas.tolist(),
             "y": short(info.hypervolume),
             "mode": "lines+markers" if len(info.replicas) < 30 else "lines",
-            "line": {"shape": "hv", "color": "@a", "width": 2},
+            "line": {"color": "@a", "width": 2},
             "marker": {"color": "@a", "size": 5},
             "hovertemplate": "%{x} replicas<br>hypervolume %{y:.4g}<extra></extra>",
         }
@@ -47,9 +47,9 @@ PANEL = Panel(
     name="growth",
     title="Growth of the front",
     about=(
-        "Hypervolume (the area of accuracy times risk that the front dominates), had the sweep stopped at "
-        "fewer replicas of each recipe. A flat end: more would hardly move the front. It may fall, because "
-        "more shadow models make the attacks stronger."
+        "Hypervolume: the area of accuracy times the default risk that the front dominates, at most 1. The "
+        "points are what a sweep of fewer replicas of each recipe would have found. A flat end: more would "
+        "hardly move the front. It may fall, because more shadow models make the attacks stronger."
     ),
     layout={
         "xaxis": {"title": {"text": "Replicas of each recipe"}},

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from analysis.figures.panel import Panel, Trace, short
 from analysis.tables import Tables
 
-EDGES = np.linspace(-0.5, 1.0, 31)
+WIDTH = 0.05  # of a bin, at least
 
 
 class MemorizationInfo(NamedTuple):
-    """Shares of the examples by bin of memorization; ``share[b]`` sums to 1 unless some lie below -0.5."""
+    """Shares of the examples by bin of memorization: ``edges[b + 1]``, ``share[b]``, which sums to 1."""
 
     edges: NDArray[np.float64]
     share: NDArray[np.float64]
@@ -31,25 +31,43 @@ def memorization_info(tables: Tables, recipe_id: str) -> MemorizationInfo | None
     values = values[np.isfinite(values)]
     if not len(values):
         return None
-    return MemorizationInfo(
-        EDGES, np.histogram(values, EDGES)[0] / len(values), len(values), float(values.mean())
-    )
+    edges = bins(int(tables.recipes.loc[recipe_id, "replicas"]))
+    share = np.histogram(values, edges)[0] / len(values)
+    return MemorizationInfo(edges, share, len(values), float(values.mean()))
+
+
+def bins(replicas: int) -> NDArray[np.float64]:
+    """Edges from -1 to 1 that no value falls on where half of the replicas hold each example.
+
+    Such values are multiples of 2 / replicas; bins that hold now one and now two of them would look like
+    a comb, so that each holds the same number of them, and is at least ``WIDTH`` wide.
+    """
+    step = 2 / max(replicas, 2)
+    each = max(1, int(np.ceil(WIDTH / step)))
+    first = -np.ceil(1 / (each * step)) * each
+    return (np.arange(first, 1 / step + each + 1, each) - 0.5) * step
 
 
 def _traces(tables: Tables, recipe_id: str) -> list[Trace]:
     info = memorization_info(tables, recipe_id)
     if info is None:
         return []
-    share = np.where(info.share > 0, info.share, np.nan)
+    low, high = np.flatnonzero(info.share)[[0, -1]]
+    edges, share = info.edges[low : high + 2], np.append(info.share[low : high + 1], 0)
+    floor = 0.5 / info.examples  # a log axis has no 0: an empty bin is drawn as half an example
+    outline = np.maximum(share, floor)
     return [
         {
             "type": "scatter",
-            "x": short(info.edges),
-            "y": short(np.append(share, share[-1:])),
+            "x": short(np.insert(edges, 0, edges[0])),
+            "y": short(np.insert(outline, 0, floor)),
+            "customdata": short(np.insert(share, 0, 0)),
             "name": f"mean {info.mean:.3f} over {info.examples:,} examples",
             "mode": "lines",
             "line": {"shape": "hv", "color": "@slot", "width": 2},
-            "hovertemplate": "memorization from %{x:.2f}<br>%{y:.2%} of the examples<extra></extra>",
+            "fill": "tozeroy",
+            "fillcolor": "@slot-soft",
+            "hovertemplate": "memorization from %{x:.2f}<br>%{customdata:.2%} of the examples<extra></extra>",
         }
     ]
 
@@ -59,10 +77,10 @@ PANEL = Panel(
     title="Memorization of training examples",
     about=(
         "Share of the training examples by memorization: how much likelier a model is to classify an "
-        "example correctly when it trained on it. The scale is logarithmic; gaps are empty bins."
+        "example correctly when it trained on it. The scale is logarithmic and starts at half an example."
     ),
     layout={
-        "xaxis": {"title": {"text": "Memorization"}, "range": [-0.5, 1]},
+        "xaxis": {"title": {"text": "Memorization"}, "range": [-0.5, 1.1]},
         "yaxis": {"title": {"text": "Share of examples"}, "type": "log", "tickformat": "~%", "dtick": 1},
     },
     traces=_traces,

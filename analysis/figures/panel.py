@@ -23,6 +23,8 @@ Trace = dict[str, Any]
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F7F7F", "#B8A800")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon")
 SLOTS = ("a", "b")
+# Plotly writes 20 between 10 and 100 as a small 2, which reads as a 2.
+LOG_TICKS = [float(f"{digit}e{power}") for power in range(-6, 7) for digit in (1, 2, 5)]
 THEMES: dict[str, dict[str, str]] = {
     "light": {
         "page": "#f6f7f9",
@@ -82,7 +84,7 @@ BASE: dict[str, Any] = {
             },
         }
     },
-    "margin": {"l": 56, "r": 16, "t": 12, "b": 48},
+    "margin": {"l": 56, "r": 26, "t": 12, "b": 48},
     "showlegend": False,
     "hovermode": "closest",
 }

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.figures.panel import Panel, Trace, plain, short
+from analysis.figures.panel import LOG_TICKS, Panel, Trace, plain, short
 from analysis.tables import Tables
 
 COLUMN = "nonmember_variance"
@@ -65,7 +65,7 @@ def _traces(tables: Tables, recipe_id: str) -> list[Trace]:
 
 def _all(tables: Tables) -> list[Trace]:
     info = spread_info(tables)
-    return [] if info is None else [_dots(info, {"color": "@faint", "size": 7, "symbol": "line-ns-open"})]
+    return [] if info is None else [_dots(info, {"color": "@muted", "size": 7, "symbol": "line-ns-open"})]
 
 
 PANEL = Panel(
@@ -77,7 +77,11 @@ PANEL = Panel(
         "easier members stand out."
     ),
     layout={
-        "xaxis": {"title": {"text": "Variance of the non-member scaled logit"}, "type": "log"},
+        "xaxis": {
+            "title": {"text": "Variance of the non-member scaled logit"},
+            "type": "log",
+            "tickvals": LOG_TICKS,
+        },
         "yaxis": {"type": "category"},
     },
     traces=_traces,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.figures.panel import Panel, Trace, short
+from analysis.figures.panel import LOG_TICKS, Panel, Trace, short
 from analysis.tables import Tables
 from analysis.theory import Outcome, Setting, predict, simulate
 
@@ -85,10 +85,10 @@ PANEL = Panel(
         f" attacks, 95 % intervals over {POOLS} pools."
     ),
     layout={
-        "xaxis": {"title": {"text": "eta, weight of sharpness"}, "type": "log"},
+        "xaxis": {"title": {"text": "eta, weight of sharpness"}, "type": "log", "tickvals": LOG_TICKS},
         "yaxis": {"title": {"text": "Relative to SGD"}},
         "showlegend": True,
-        "margin": {"l": 56, "r": 16, "t": 12, "b": 84},
+        "margin": {"l": 56, "r": 26, "t": 12, "b": 84},
     },
     backdrop=_traces,
 )

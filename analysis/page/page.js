@@ -82,12 +82,13 @@ function visible() {
 
 const PERCENT = ["test_accuracy", "train_accuracy", "memorization_rate", "front_probability"];
 
-function form(name, value) {
+/** A figure as text, with as many decimals as one like ``like`` needs: an interval's ends take after its estimate. */
+function form(name, value, like = value) {
   if (name === "epsilon" && !known(value)) return "none";
   if (!known(value)) return name === "risk" ? "not resolvable" : "–";
   if (typeof value !== "number") return String(value);
-  if (PERCENT.includes(name) || (name === "risk" && risk.format.endsWith("%"))) return `${(100 * value).toFixed(value && Math.abs(value) < 0.02 ? 3 : 2)} %`;
-  return Number.isInteger(value) ? String(value) : value.toPrecision(4).replace(/\.?0+$/, "");
+  if (PERCENT.includes(name) || (name === "risk" && risk.format.endsWith("%"))) return `${(100 * value).toFixed(like && Math.abs(like) < 0.01 ? 3 : 2)} %`;
+  return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(3)));
 }
 
 /** ``"1.2 to 3.4 %"``: a unit that both ends have is said once. */
@@ -96,10 +97,14 @@ function between(low, high) {
   return `${unit && low.endsWith(unit) ? low.slice(0, -unit.length) : low} to ${high}`;
 }
 
-function withInterval(name, i) {
+function interval(name, i) {
   const { value, low, high } = column(name);
-  const interval = low && known(low[i]) && known(high[i]) && between(form(name, low[i]), form(name, high[i]));
-  return [form(name, value[i]), interval ? h("span", { className: "ci" }, interval) : null];
+  return low && known(low[i]) && known(high[i]) ? between(form(name, low[i], value[i]), form(name, high[i], value[i])) : "";
+}
+
+function withInterval(name, i) {
+  const ends = interval(name, i);
+  return [form(name, column(name).value[i]), ends ? h("span", { className: "ci" }, ends) : null];
 }
 
 // ---- plots ----------------------------------------------------------------------------------------------------
@@ -188,7 +193,7 @@ function drawFront() {
   const missing = risk.value.filter((v) => !known(v)).length;
   $("front-note").textContent = `${rows.length} of ${data.ids.length} recipes shown, ${front.length} on their front. ` +
     `Guessing gives ${form("risk", risk.chance)}.` +
-    (drawn.has(risk.baseline) ? " “Best published” leaks least of the recipes without noise injection that cost at most 0.8 points of accuracy." : "") +
+    (drawn.has(risk.baseline) ? " “Best published” leaks least of the recipes without noise injection that stay within 0.8 points of the reference's accuracy." : "") +
     (rows.length > mostBars ? " Intervals are drawn for the front and the marked recipes." : "") +
     (missing ? ` ${missing} are not drawn: this risk is not resolvable for them.` : "") +
     (data.knobs.includes("noise") ? " Gradient noise is noise injection, not differential privacy." : "");
@@ -359,12 +364,16 @@ async function drawCompare() {
   const common = knobs.filter((knob) => !differ(knob)).map((knob) => `${knob} ${details[0].knobs[knob]}`);
   const recipe = knobs.filter(differ).map((knob) => h("tr", {}, h("td", { className: "muted" }, knob),
     details.map((d) => h("td", { className: "num" }, known(d?.knobs?.[knob]) ? String(d.knobs[knob]) : "–")), ids.length === 2 ? h("td", {}) : null));
+  const sheet = () => shown.map((name) => Object.assign({ figure: name === "risk" ? state.risk : name }, ...rows.map((i, slot) =>
+    Object.fromEntries(["value", "low", "high"].map((end) => [`${end} of ${data.labels[i]} (${ids[slot]})`, column(name)[end]?.[i]])))));
+  const compared = ids.length === 2 && shown.some((name) => paired.found(name === "risk" ? state.risk : name));
   $("compare").replaceChildren(
     h("div", { className: "head" }, h("h3", {}, ids.length === 2 ? "Two recipes compared" : "Selected recipe"),
-      copyButton("Copy link", () => location.href)),
+      copyButton("Copy link", () => { remember(); return location.href; }), csvButton("comparison", sheet)),
     h("div", { className: "scroll" }, h("table", { id: "compare-table" },
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, ""), head, ids.length === 2 ? h("th", { className: "num", scope: "col" }, "Difference, first − second") : null)),
       h("tbody", {}, body, recipe))),
+    compared ? h("p", { className: "note" }, "Differences with intervals are paired over shared subset seeds. Each p allows for all recipes compared with the reference (Holm), the interval for this one alone: it may leave out 0 where p does not.") : "",
     common.length ? h("p", { className: "note" }, `Training: ${common.join(", ")}.`) : "",
     ids.length === 1 ? h("p", { className: "note" }, "Shift-click a point, or press “compare” in the table, to set another beside it.") : "");
 }
@@ -373,18 +382,21 @@ async function drawCompare() {
 function pairedWith(details, ids) {
   const found = [[details[0], ids[1], 1], [details[1], ids[0], -1]].map(([d, other, sign]) =>
     [new Map((d?.comparisons ?? []).filter((c) => c.reference_id === other).map((c) => [c.figure, c])), sign]);
-  return (figure, name, rows) => {
-    const [table, sign] = found.find(([map]) => map.has(figure)) ?? [];
-    const signed = (v) => (v > 0 ? "+" : "") + form(name, v).replace(" %", " points");
+  const of = (figure) => found.find(([map]) => map.has(figure)) ?? [];
+  return Object.assign(difference, { found: (figure) => of(figure).length > 0 });
+
+  function difference(figure, name, rows) {
+    const [table, sign] = of(figure);
+    const signed = (v, like) => (v > 0 ? "+" : "") + form(name, v, like).replace(" %", " points").replace("-", "−");
     if (!table) {
       const [x, y] = rows.map((i) => column(name).value[i]);
       return typeof x === "number" && typeof y === "number" ? h("span", { className: "muted" }, signed(x - y)) : "";
     }
-    const { difference, low, high, p_adjusted, p_value } = table.get(figure);
+    const { difference: middle, low, high, p_adjusted, p_value } = table.get(figure);
     const ends = [sign * low, sign * high].sort((a, b) => a - b);
     const p = p_adjusted ?? p_value;
-    return [signed(sign * difference), h("span", { className: "ci" }, `${between(signed(ends[0]), signed(ends[1]))}${known(p) ? `, p ${p < 0.001 ? "< 0.001" : p.toPrecision(2)}` : ""}`)];
-  };
+    return [signed(sign * middle), h("span", { className: "ci" }, `${between(...ends.map((end) => signed(end, middle)))}${known(p) ? `, p ${p < 0.001 ? "< 0.001" : p.toPrecision(2)}` : ""}`)];
+  }
 }
 
 function copyButton(text, content) {
@@ -468,7 +480,7 @@ function plainTable(name, text, rows, columns) {
 
 // ---- decide -------------------------------------------------------------------------------------------------------
 
-/** Recipes whose estimate keeps a limit, best first by the other objective; ``sure``: their whole interval does.
+/** Recipes whose estimate keeps a limit, best first by the other objective, then by this one; ``sure``: their whole interval does.
  *  The rule of ``flatleak recommend`` (analysis/recommend.py). */
 function affordable(name, limit) {
   const accuracy = data.columns.test_accuracy;
@@ -477,7 +489,7 @@ function affordable(name, limit) {
   return range(data.ids.length)
     .filter((i) => keeps(x.value[i]) && known(y.value[i]))
     .map((i) => ({ i, sure: keeps((name === "risk" ? x.high : x.low)?.[i]) }))
-    .sort((p, q) => sign * (y.value[p.i] - y.value[q.i]));
+    .sort((p, q) => sign * (y.value[p.i] - y.value[q.i]) || sign * (x.value[q.i] - x.value[p.i]));
 }
 
 function drawDecide() {
@@ -508,9 +520,9 @@ function slider(id, name, text, best, other) {
     const safest = first.sure ? null : next.find((choice) => choice.sure);
     answer.replaceChildren(
       h("div", {}, h("span", { className: "muted" }, `${best}: `), h("strong", {}, entry(first))),
-      h("p", { className: "note" }, `${title(other)} ${form(other, column(other).value[first.i])}, ${title(name)} ${form(name, value[first.i])}. `,
-        first.sure ? "Its whole interval keeps the limit." : ["Its interval reaches beyond the limit. ", safest ? ["The best whose whole interval keeps it: ", entry(safest), "."] : "No recipe's whole interval keeps it."]),
-      next.length ? h("ol", { start: 2 }, next.slice(0, 3).map((choice) => h("li", {}, entry(choice), ` ${form(other, column(other).value[choice.i])}`))) : "");
+      h("p", { className: "num" }, [other, name].map((n) => h("span", { className: "figure" }, `${title(n)} `, withInterval(n, first.i)))),
+      h("p", { className: "note" }, first.sure ? "Its whole interval keeps the limit." : ["Its interval reaches beyond the limit. ", safest ? ["The best whose whole interval keeps it: ", entry(safest), "."] : "No recipe's whole interval keeps it."]),
+      next.length ? h("ol", { start: 2 }, next.slice(0, 3).map((choice) => h("li", {}, entry(choice), " ", withInterval(other, choice.i)))) : "");
   }
   function entry({ i }) {
     return h("button", { className: "link", type: "button", onclick: () => select(data.ids[i]) }, data.labels[i]);
@@ -564,7 +576,16 @@ async function drawPanel(name) {
   const facts = slots.flatMap((traces, k) => traces.filter((t) => t.name && own.includes(t)).map((t) =>
     h("span", { className: "fact" }, h("i", { className: `dot ${"ab"[k]}` }), t.name)));
   where.parentElement.querySelector(".facts-line").replaceChildren(...facts);
-  await plot(where, [...backdrop, ...own], { dragmode: false, ...layout });
+  const shown = ids.map((id) => data.labels[place.get(id)]);
+  where.setAttribute("aria-label", [data.panels[name].title, data.panels[name].about, ...(ofRecipe ? shown : []), ...facts.map((f) => f.textContent)].join(". "));
+  await plot(where, [...backdrop.map(marked), ...own], { dragmode: false, ...layout });
+}
+
+/** Parallel coordinates with the selected recipes in their own colours: 0 dominated, 1 on the front, 2 and 3 selected. */
+function marked(trace) {
+  if (trace.type !== "parcoords") return trace;
+  const slot = trace.customdata.map((id) => state.selected.indexOf(id));
+  return { ...trace, line: { ...trace.line, color: trace.line.color.map((c, k) => (slot[k] < 0 ? c : 2 + slot[k])) } };
 }
 
 function emptyBecause(name, ids) {
@@ -594,7 +615,7 @@ function gallery(kind, examples, pictures, slot) {
   const [text] = GALLERIES[kind];
   return h("div", { className: "card gallery-card" },
     h("div", { className: "head" }, h("h3", {}, h("i", { className: `dot ${"ab"[slot]}` }), `${text} by ${data.labels[place.get(state.selected[slot])]}`),
-      csvButton(kind, () => examples.map(({ helps, harms, ...rest }) => ({ ...rest, helps: joined(helps), harms: joined(harms) })))),
+      csvButton(`${kind}-${state.selected[slot]}`, () => examples.map(({ helps, harms, ...rest }) => ({ ...rest, helps: joined(helps), harms: joined(harms) })))),
     h("div", { className: "gallery" }, examples.map((e) => example(e, pictures))));
 }
 
@@ -610,7 +631,8 @@ function example(e, pictures) {
     shown?.features ? h("code", {}, `${shown.features} …`) : null,
     h("strong", {}, named(e.label, pictures)), h("span", { className: "muted" }, ` #${e.index}`),
     e.canary ? h("span", { className: "flag" }, " mislabelled canary") : null,
-    h("p", { className: "num" }, `memorization ${known(e.memorization) ? e.memorization.toFixed(2) : "–"}`, known(exposure) ? h("span", { className: "muted" }, `, risk ${exposure.toFixed(2)}`) : null),
+    h("p", { className: "num" }, `memorization ${known(e.memorization) ? e.memorization.toFixed(2) : "–"}`),
+    known(exposure) ? h("p", { className: "num muted" }, `risk ${exposure.toFixed(2)}`) : null,
     touched("helps", e.helps, pictures), touched("harms", e.harms, pictures));
 }
 
@@ -634,8 +656,9 @@ function drawClaims() {
   const firstOf = new Map([...rows].reverse().map((row) => [row.claim, row]));
   const label = (id) => data.labels[place.get(id)] ?? id ?? "";
   const number = (v) => (known(v) ? (v > 0 ? "+" : "") + Number(v.toPrecision(3)) : "–");
+  const tally = ["reproduced", "contradicted", "cannot tell"].map((v) => `${rows.filter((row) => row.verdict === v).length} ${v}`).join(", ");
   const verdict = (row) => h("span", { className: `verdict ${row.verdict === "cannot tell" ? "unclear" : row.verdict}` }, row.verdict);
-  $("claims-body").replaceChildren(...plainTable("claims", `${rows.length} measured`, rows, [
+  $("claims-body").replaceChildren(...plainTable("claims", `${rows.length} measured: ${tally}`, rows, [
     ["claim", "Claim", (r) => (r === firstOf.get(r.claim) ? r.claim : "")], ["published", "Published", (r) => (r.published ?? "").replaceAll("->", "→")],
     ["definition", "Measured", (r) => [r.definition ?? r.figure, h("span", { className: "ci" }, r.records ?? `${label(r.recipe_id)} against ${label(r.reference_id)}`)]],
     ["estimate", "Estimate", (r) => [number(r.estimate), known(r.low) ? h("span", { className: "ci" }, `${number(r.low)} to ${number(r.high)}`) : null]],
@@ -667,7 +690,7 @@ function drawHow() {
     h("div", { className: "pair" },
       h("div", { className: "card" }, h("h3", {}, "The run"), run),
       h("div", { className: "card" }, h("div", { className: "head" }, h("h3", {}, "The spec"), copyButton("Copy", data.spec)), h("pre", {}, data.spec))),
-    h("div", { className: "card" }, h("h3", {}, "Left out, and not resolvable"),
+    h("div", { className: "card", id: "left-out" }, h("h3", {}, "Left out, and not resolvable"),
       leftOut.length ? h("ul", { className: "plainlist" }, leftOut) : h("p", { className: "muted" }, "The audit left nothing out.")),
     h("div", { className: "card" }, data.failures.length ? plainTable("failures", `Failures (${data.failures.length})`, data.failures, [...new Set(data.failures.flatMap(Object.keys))].map((k) => [k, k, (r) => flat(r[k] ?? "–")]))
       : [h("h3", {}, "Failures"), h("p", { className: "muted" }, "No trial of this sweep left a failure behind.")]),
@@ -682,7 +705,10 @@ function drawIntro() {
   const { dataset, model } = data.about.context ?? {};
   $("name").textContent = data.name;
   $("lead").textContent = [`${count} training recipes`, data.about.seeds && `${data.about.seeds} replicas each`, dataset?.name && `data set ${dataset.name}`, model?.name && `model ${model.name}`].filter(Boolean).join(" · ") +
-    ". How much accuracy does each keep, and how much does it tell about who was in its training set?";
+    ". How accurate is each, and how much does it tell about who was in its training set?";
+  const [gravest, ...more] = data.leftOut;
+  $("caution").hidden = !gravest;
+  if (gravest) $("caution").replaceChildren(`Mind: ${gravest.note}. `, more.length ? h("a", { href: "#left-out" }, `And ${more.length} more`) : "");
   const accuracy = data.columns.test_accuracy.value;
   const best = range(count).reduce((i, j) => ((accuracy[j] ?? -1) > (accuracy[i] ?? -1) ? j : i), 0);
   const drawn = range(count).filter((i) => known(risk.value[i]));

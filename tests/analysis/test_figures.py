@@ -14,7 +14,7 @@ from analysis.figures.buckets import buckets_info
 from analysis.figures.examples import exposure_info, pair_info, sample
 from analysis.figures.front import front_info, staircase
 from analysis.figures.growth import growth_info
-from analysis.figures.memorization import memorization_info
+from analysis.figures.memorization import bins, memorization_info
 from analysis.figures.objectives import objectives_info
 from analysis.figures.panel import PALETTE, THEMES, compose, paint, plain, short
 from analysis.figures.roc import roc_info
@@ -84,7 +84,7 @@ def test_front_figure_draws_the_front_above_its_line(tables: Tables) -> None:
     )
     assert (below, above) == (len(info.value), info.on_front.sum())
     legend = [t.name for t in figure.data if t.showlegend is not False and t.name]
-    assert sorted(legend) == sorted(set(tables.recipes["optimizer"]))
+    assert legend == sorted(set(tables.recipes["optimizer"])), "the page's order, so the page's colours"
     assert figure.layout.xaxis.title.text.startswith("LiRA AUC")
 
 
@@ -116,6 +116,34 @@ def test_memorization_histogram_counts_known_examples_only(tables: Tables) -> No
     low = int(np.searchsorted(info.edges, 0.5))
     inside = ((values >= info.edges[low]) & (values < info.edges[low + 1])).mean()
     assert info.share[low] == pytest.approx(inside)
+
+
+@pytest.mark.parametrize("replicas", [2, 7, 16, 64, 100, 200, 1000])
+def test_bins_hold_as_many_values_of_memorization_each_and_split_none(replicas: int) -> None:
+    half = replicas // 2
+    values = np.arange(-half, half + 1) / (replicas / 2)
+    edges = bins(replicas)
+    inside = np.histogram(values, edges)[0]
+    assert inside.sum() == len(values)
+    assert np.abs(values[:, None] - edges).min() > 0.1 / replicas
+    assert len(set(inside[inside > 0][1:-1].tolist())) <= 1
+    assert (np.diff(edges) > 0.0499).all()
+
+
+def test_memorization_of_few_replicas_is_drawn_bin_by_bin(tmp_path: Path) -> None:
+    directory = simulate(tmp_path, 2)
+    table = pd.read_parquet(directory / "results/recipes.parquet").assign(replicas=16)
+    table.to_parquet(directory / "results/recipes.parquet")
+    recipe = str(table["recipe_id"].iloc[0])
+    file = directory / f"results/examples/{recipe}.parquet"
+    values = np.repeat([0.0, 0.25, 1.0], [200, 60, 40])
+    pd.read_parquet(file).assign(memorization=values).to_parquet(file)
+    (trace,) = figures.PANELS["memorization"].traces(Tables.of(directory), recipe)  # type: ignore[misc]
+    at = dict(zip(trace["x"][1:], trace["customdata"][1:], strict=True))
+    step = {low: share for low, share in at.items() if share}
+    assert step == pytest.approx({-0.0625: 200 / 300, 0.1875: 60 / 300, 0.9375: 40 / 300}, abs=1e-4)
+    assert None not in trace["y"], "a gap would leave a lone bin without a line"
+    assert min(trace["y"]) == pytest.approx(0.5 / 300, rel=1e-3)
 
 
 def test_pairs_are_the_same_examples_and_the_reference_has_none(tables: Tables) -> None:
@@ -154,6 +182,9 @@ def test_three_objectives_keep_what_any_one_of_them_excuses(tables: Tables) -> N
     points = np.column_stack([-info.accuracy, info.value, info.seconds])
     dominated = [any((q <= p).all() and (q < p).any() for q in points) for p in points]
     assert (info.on_front == ~np.array(dominated)).all()
+    (trace,) = figures.PANELS["objectives"].backdrop(tables)
+    where = dict(zip(trace["customdata"], trace["line"]["color"], strict=True))
+    assert where == dict(zip(tables.recipes.index, info.on_front.astype(int).tolist(), strict=True))
 
 
 def test_spread_and_growth_read_their_tables(tables: Tables) -> None:

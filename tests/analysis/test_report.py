@@ -178,6 +178,15 @@ def test_progress_counts_each_wanted_seed_once(tmp_path: Path) -> None:
     assert progress(Store.at(directory)) == (3 * 24, 3 * 64)
 
 
+def test_progress_counts_from_the_first_seed_of_the_sweep(tmp_path: Path) -> None:
+    directory = simulate(tmp_path, 2)
+    manifest = json.loads((directory / "manifest.json").read_text())
+    (directory / "manifest.json").write_text(json.dumps(manifest | {"first_seed": 64, "seeds": 32}))
+    add_records(directory, 0, 15)
+    add_records(directory, 60, 79)
+    assert progress(Store.at(directory)) == (2 * 16, 2 * 32)
+
+
 def test_live_audits_only_when_records_landed(tmp_path: Path) -> None:
     directory = simulate(tmp_path, 3)
     audits: list[Store] = []

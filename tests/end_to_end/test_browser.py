@@ -174,6 +174,9 @@ def test_the_risk_menu_changes_axis_table_and_attack(report: Path, opened: Opene
     assert "confidence AUC" in page.locator("#recipe-table thead").inner_text()
     page.locator("#panel-roc").scroll_into_view_if_needed()
     page.wait_for_selector("#panel-roc .main-svg")
+    assert page.get_attribute("#panel-roc", "aria-label").endswith(
+        page.evaluate("state.selected.map(id => data.labels[place.get(id)]).join('. ')")
+    )
     attacks = page.evaluate("document.getElementById('panel-roc').data.map(t => t.meta).filter(Boolean)")
     assert set(attacks) == {"confidence"}
 
@@ -194,9 +197,13 @@ def test_the_copy_button_copies_a_block_of_a_spec(report: Path, opened: Opener) 
     page.locator("#compare .slot .copy").first.click()
     page.wait_for_function("[...document.querySelectorAll('.copy')].some(b => b.textContent === 'Copied')")
     text = page.evaluate("navigator.clipboard.readText()")
+    page.locator("nav a", has_text="Claims").click()
+    page.locator("#compare .head .copy").click()
+    page.wait_for_function("document.querySelector('#compare .head .copy').textContent === 'Copied'")
     chosen = page.evaluate("state.selected[0]")
     manifest = json.loads((report.parent / "manifest.json").read_text())
     assert yaml.safe_load(text) == [manifest["recipes"][chosen]]
+    assert f"recipe={chosen}" in page.evaluate("navigator.clipboard.readText()")
 
 
 def test_csv_has_every_recipe_and_risk(report: Path, opened: Opener) -> None:
@@ -208,6 +215,11 @@ def test_csv_has_every_recipe_and_risk(report: Path, opened: Opener) -> None:
     assert [row["recipe_id"] for row in rows] == table.index.tolist()
     found = [float(row["rmia_advantage_high"]) for row in rows]
     assert found == pytest.approx(table["rmia_advantage_high"].tolist(), rel=1e-4)
+    for place, title in {"#claims": "claims", "#compare": "comparison", "#who": "memorized-"}.items():
+        with page.expect_download() as download:
+            page.locator(f"{place} button", has_text="CSV").first.click()
+        assert download.value.suggested_filename.startswith(title)
+        assert len(Path(download.value.path()).read_text().splitlines()) > 1
 
 
 def test_sliders_answer_like_recommend(report: Path, opened: Opener) -> None:
@@ -225,6 +237,47 @@ def test_sliders_answer_like_recommend(report: Path, opened: Opener) -> None:
             table, max_risk={"lira_tpr_at_0.1pct": float(page.input_value("#by-risk-input"))}
         )
         assert expected.choice.label in page.locator("#by-risk .answer > div").inner_text()
+    page.select_option("#risk-menu", "lira_advantage")  # the risk that recommend ranks by, given no other
+    page.wait_for_function("state.risk === 'lira_advantage' && risk.column === state.risk")
+    for bound in table["test_accuracy"].quantile([0.2, 0.8]):
+        page.evaluate(
+            """bound => { const slider = document.getElementById('by-accuracy-input'); slider.value = bound;
+            slider.dispatchEvent(new Event('input')); }""",
+            bound,
+        )
+        expected = recommend(table, min_accuracy=float(page.input_value("#by-accuracy-input")))
+        answer = page.locator("#by-accuracy .answer")
+        labels = [expected.choice.label, *(choice.label for choice in expected.following)]
+        assert answer.locator("> div button, ol button").all_inner_texts() == labels
+        assert " to " in answer.locator("p").first.inner_text(), "the intervals are told"
+
+
+def test_every_claim_has_its_interval_and_its_verdict(report: Path, opened: Opener) -> None:
+    page = opened(report.as_uri())
+    claims = pd.read_parquet(report.parent / "results/claims.parquet")
+    rows = page.locator("#claims tbody tr").all_inner_texts()
+    assert len(rows) == len(claims)
+    for row, claim in zip(rows, claims.itertuples(), strict=True):
+        assert claim.verdict in row
+        assert f"{claim.low:+.3g} to {claim.high:+.3g}" in row
+    assert "2 reproduced, 1 contradicted, 1 cannot tell" in page.locator("#claims h3").inner_text()
+
+
+def test_the_first_screen_says_what_the_audit_could_not_do(report: Path, opened: Opener) -> None:
+    page = opened(report.as_uri())
+    notes = json.loads((report.parent / "results/notes.json").read_text())["notes"]
+    assert next(iter(notes.values()))[0] in page.locator("#caution").inner_text()
+
+
+def test_three_objectives_colour_the_selected(report: Path, opened: Opener) -> None:
+    page = opened(report.as_uri())
+    page.locator("#panel-objectives").scroll_into_view_if_needed()
+    page.wait_for_function("document.getElementById('panel-objectives').data?.length")
+    where = """() => { const [trace] = document.getElementById('panel-objectives').data;
+        return state.selected.map(id => trace.line.color[trace.customdata.indexOf(id)]); }"""
+    assert page.evaluate(where) == [2, 3]
+    page.locator("#recipe-table button.link").last.click()
+    page.wait_for_function(f"({where})()[0] === 2")
 
 
 def test_light_and_dark(report: Path, opened: Opener) -> None:
