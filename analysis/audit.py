@@ -92,7 +92,9 @@ def audit(
     ``attacks`` names entries of `analysis.attacks.ATTACKS` or functions ``package.module:function``; by
     default those of every audit. Intervals are bootstrap intervals over replicas, complementary halves kept
     together; ``metrics`` also has them over examples. Attack scores are computed once, with all other
-    replicas as shadows, and redrawn, so the intervals do not hold the choice of the shadows.
+    replicas as shadows, and redrawn, so the intervals do not hold the choice of the shadows: simulated with
+    64 replicas, 95 % intervals of LiRA's figures held the truth in 90 to 96 % of ensembles with leakage, and
+    that of its AUC in 84 % without.
 
     Raises:
         UserError: an attack that is not known or returns something else than scores ``[R, n]``.
@@ -172,13 +174,20 @@ class _Report:
         if ensemble.replicas < FEW:
             self.note(
                 f"only {ensemble.replicas} replicas: leaving one out moves the centre and spread of a side, "
-                f"which biases LiRA and calibrated loss even without leakage; take at least {FEW}"
+                f"which biases LiRA and calibrated loss even without leakage, and can look like a proof of "
+                f"epsilon, so none is given; take at least {FEW}"
             )
 
-    def figure(self, name: str, estimate: float, draws: Floats) -> None:
-        low, high = interval(draws, self.clusters, confidence=self.options.confidence)
+    def figure(self, name: str, estimate: float, draws: Floats, lower: Floats | None = None) -> None:
+        low, high = self.ends(draws, lower, self.clusters)
         self.row |= {name: float(estimate), f"{name}_low": low, f"{name}_high": high}
         self.draws[name] = draws
+
+    def ends(self, draws: Floats, lower: Floats | None, clusters: int) -> tuple[float, float]:
+        """The interval of draws, or with the lower end of others."""
+        confidence = self.options.confidence
+        low, high = interval(draws, clusters, confidence=confidence)
+        return low if lower is None else interval(lower, clusters, confidence=confidence)[0], high
 
     def note(self, text: str) -> None:
         """What holds for many attacks is said once."""
@@ -230,46 +239,45 @@ class _Report:
         if attack.decides:
             point = operating_point(scores, self.members)
             self.row |= {f"{name}_{key}": value for key, value in point._asdict().items()}
-        epsilon = empirical_epsilon(
-            scores,
-            self.members,
-            delta=DELTA,
-            confidence=self.options.confidence,
-            clusters=self.ensemble.clusters,
-        )
-        self.row[f"{name}_epsilon"] = epsilon
+        self.row[f"{name}_epsilon"] = self.epsilon(scores)
         self.row[f"{name}_most_vulnerable"] = _held_out_risk(scores, self.members, self.ensemble.clusters)
         self.columns[f"risk_{name}"] = risk_by_example(scores, self.members)
         canaries = self.ensemble.canaries
         if len(canaries):
             planted = _Pooled(scores[:, canaries], self.members[:, canaries])
             if planted.defined:
-                self.rates(f"{name}_canary", planted)
+                self.rates(name, planted, "canary_")
         self.histograms.append({"attack": name, **_histogram(scores, self.members)})
         self.curves.append({"attack": name, **self.band(pooled)})
 
-    def rates(self, name: str, pooled: _Pooled) -> None:
+    def epsilon(self, scores: Floats) -> float:
+        if self.ensemble.replicas < FEW:
+            return np.nan
+        confidence, clusters = self.options.confidence, self.ensemble.clusters
+        return empirical_epsilon(scores, self.members, delta=DELTA, confidence=confidence, clusters=clusters)
+
+    def rates(self, name: str, pooled: _Pooled, kind: str = "") -> None:
         """All figures of one ROC curve, to ``row``, ``draws`` and ``metrics``."""
         estimates = pooled.figures
-        draws = pooled.by_target.bootstrap(self.weights, estimates)
+        draws, lower = pooled.by_target.bootstrap(self.weights, estimates)
         count = len(pooled.by_group.ins)
         regrouped = resample(np.arange(count), self.options.resamples, self.options.seed)
-        others = pooled.by_group.bootstrap(regrouped, estimates)
+        others, others_lower = pooled.by_group.bootstrap(regrouped, estimates)
         single = pooled.by_target.rates().figures()
         smallest = float(pooled.by_target.outs[:, -1].min())
         for metric, estimate in estimates.items():
-            column = f"{name}_{metric}"
+            column = f"{name}_{kind}{metric}"
             if metric in LEVELS and pooled.nonmembers * LEVELS[metric] < 1:
-                self.note(f"{metric}: {pooled.nonmembers} non-member scores cannot resolve this level")
+                self.note(f"{kind}{metric}: {pooled.nonmembers} non-member scores cannot resolve this level")
                 estimate, draws[metric][:], others[metric][:] = np.nan, np.nan, np.nan
             if metric in LEVELS and smallest * LEVELS[metric] < 1:
                 single[metric][:] = np.nan
-            self.figure(column, estimate, draws[metric])
-            low, high = interval(others[metric], count, confidence=self.options.confidence)
+            self.figure(column, estimate, draws[metric], lower.get(metric))
+            low, high = self.ends(others[metric], others_lower.get(metric), count)
             known = single[metric][np.isfinite(single[metric])]
             self.metrics.append(
                 {
-                    "attack": name,
+                    "attack": column.removesuffix(f"_{metric}"),
                     "metric": metric,
                     "estimate": estimate,
                     "low": self.row[f"{column}_low"],

@@ -112,7 +112,26 @@ def test_two_replicas_and_a_constant_model_are_audited_without_a_crash() -> None
     constant = audit(ensemble_of(record), resamples=50)
     assert constant.row["lira_auc"] == constant.row["rmia_auc"] == 0.5
     assert constant.row["lira_tpr_at_1pct"] == 0
-    assert constant.row["confidence_epsilon"] == 0
+
+
+def test_few_replicas_prove_no_epsilon() -> None:
+    """With four, leaving one out tells members from non-members without any leakage."""
+    few = audit(ensemble_of(simulate(range(4), n=1000, leak=0)), resamples=20)
+    assert not [n for n, v in few.row.items() if n.endswith("_epsilon") and not np.isnan(v)]
+    assert any(note.startswith("only 4 replicas") and "epsilon" in note for note in few.notes)
+    enough = audit(ensemble_of(simulate(range(32), n=1000, leak=0)), resamples=20)
+    found = {n: v for n, v in enough.row.items() if n.endswith("_epsilon")}
+    assert len(found) > 10
+    assert set(found.values()) == {0.0}
+
+
+def test_without_leakage_the_advantage_is_not_above_chance() -> None:
+    ensemble = ensemble_of(simulate(range(64), leak=0, classes=2))
+    found = audit(ensemble, attacks=["loss", "confidence", "attack_p"], resamples=300)
+    for name in ("loss", "confidence", "attack_p"):
+        assert found.row[f"{name}_advantage_low"] <= 0 < found.row[f"{name}_advantage"]
+        assert found.row[f"{name}_balanced_accuracy_low"] <= 0.5
+    assert (found.metrics.set_index("metric").loc["advantage", "examples_low"] <= 0).all()
 
 
 def test_one_class_is_enough() -> None:
@@ -127,6 +146,9 @@ def test_canaries_are_audited_alone() -> None:
     scores = lira(ensemble.signal("train", "margin"), ensemble.members, variance="auto")
     assert found.row["lira_canary_auc"] == pytest.approx(auc(scores[:, :20], ensemble.members[:, :20]))
     assert found.examples["canary"].sum() == 20
+    assert set(found.metrics["attack"]) == {"lira", "lira_canary"}
+    unresolved = [note for note in found.notes if "cannot resolve" in note and "0.1pct" in note]
+    assert unresolved == ["canary_tpr_at_0.1pct: 320 non-member scores cannot resolve this level"]
     assert "lira_canary_auc" not in audit(ensemble_of(simulate(range(8))), **FAST).row
 
 
