@@ -26,7 +26,9 @@ def empirical_epsilon(
     alone). (epsilon, delta)-DP forces FPR + e^epsilon FNR >= 1 - delta and FNR + e^epsilon FPR >= 1 - delta
     (Kairouz et al. 2015). Each half of the clusters is tested at the threshold that does best on the other
     half, so no threshold is chosen on the trials that it is judged by; FPR and FNR of both halves together
-    enter at their Clopper-Pearson upper ends, which hold jointly at ``confidence``.
+    enter at their Clopper-Pearson upper ends, which hold jointly at ``confidence``. Where replicas differ in
+    their share of members, FPR and FNR mix them in different weights a and b, and 1 - delta shrinks to
+    (1 - delta) sum min(a, b), which is what the inequalities of the single replicas add up to.
 
     The bound is rigorous for independent trials. Examples scored by one replica are not quite that, so read
     it as what the attack's error rates amount to, not as a proof. NaN with fewer than two clusters.
@@ -36,22 +38,20 @@ def empirical_epsilon(
     half = np.asarray(np.unique(clusters, return_inverse=True)[1] % 2, bool)
     if half.all() or not half.any():
         return np.nan
-    totals = np.zeros(4)  # false positives, non-members, false negatives, members
+    known = ~np.isnan(scores)
+    trials = np.stack([(~members & known).sum(axis=1), (members & known).sum(axis=1)])
+    errors = np.zeros(2)  # false positives, false negatives
     for tested in (half, ~half):
-        threshold = _best_threshold(scores[~tested], members[~tested], delta)
-        own, truth = scores[tested], members[tested]
-        called, known = own >= threshold, ~np.isnan(own)
-        totals += [
-            (called & ~truth).sum(),
-            (~truth & known).sum(),
-            (~called & truth & known).sum(),
-            (truth & known).sum(),
-        ]
-    fpr, fnr = (clopper_pearson(totals[i], totals[i + 1], confidence=confidence)[1] for i in (0, 2))
-    return float(_epsilon(fpr, fnr, delta))
+        threshold = _best_threshold(scores[~tested], members[~tested], 1 - delta)
+        called, truth = scores[tested] >= threshold, members[tested]
+        errors += (called & ~truth).sum(), (~called & truth & known[tested]).sum()
+    totals = trials.sum(axis=1)
+    fpr, fnr = clopper_pearson(errors, totals, confidence=confidence)[1]
+    shared = (trials / np.maximum(totals, 1)[:, None]).min(axis=0).sum()
+    return float(_epsilon(fpr, fnr, (1 - delta) * shared))
 
 
-def _best_threshold(scores: NDArray[Any], members: NDArray[np.bool_], delta: float) -> float:
+def _best_threshold(scores: NDArray[Any], members: NDArray[np.bool_], mass: float) -> float:
     """The threshold of the largest bound, at error rates about as far up as their Clopper-Pearson ends."""
     known = ~np.isnan(scores)
     sides = [np.sort(scores[known & side]) for side in (~members, members)]
@@ -65,10 +65,10 @@ def _best_threshold(scores: NDArray[Any], members: NDArray[np.bool_], delta: flo
         below = np.searchsorted(values, cuts, side="left")
         errors = len(values) - below if called else below
         rates.append((errors + 2 + 2 * np.sqrt(errors + 1)) / len(values))
-    return float(cuts[np.argmax(_epsilon(rates[0], rates[1], delta))])
+    return float(cuts[np.argmax(_epsilon(rates[0], rates[1], mass))])
 
 
-def _epsilon(fpr: NDArray[Any], fnr: NDArray[Any], delta: float) -> NDArray[Any]:
+def _epsilon(fpr: NDArray[Any], fnr: NDArray[Any], mass: float) -> NDArray[Any]:
     with np.errstate(divide="ignore", invalid="ignore"):
-        first, second = np.log((1 - delta - fpr) / fnr), np.log((1 - delta - fnr) / fpr)
+        first, second = np.log((mass - fpr) / fnr), np.log((mass - fnr) / fpr)
     return np.maximum(np.nan_to_num(np.fmax(first, second), nan=0.0), 0.0)

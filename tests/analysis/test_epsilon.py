@@ -53,3 +53,13 @@ def test_a_perfect_attack_is_limited_by_the_number_of_trials() -> None:
     members = np.arange(2000).reshape(4, 500) % 2 == 0
     few, many = (empirical_epsilon(m * 1.0, m) for m in (members[:, :50], members))
     assert 2 < few < many < np.log(1000)
+
+
+def test_unequal_shares_of_members_prove_nothing_by_themselves() -> None:
+    """Models that trained on more score every example higher: pooled error rates differ without leakage."""
+    rng = np.random.default_rng(3)
+    share = np.array([0.1, 0.1, 0.9, 0.9] * 2)[:, None]
+    members = rng.random((8, 2000)) < share
+    scores = rng.normal(size=members.shape) + 3 * share
+    assert empirical_epsilon(scores, members) == 0
+    assert empirical_epsilon(scores + 10 * members, members) > 0
