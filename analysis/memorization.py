@@ -73,16 +73,17 @@ def memorization_figures(
 
     A row says how often each replica counts: all ones (the default, B = 1) for the estimate, bootstrap
     counts for its replicates. Examples without an IN or an OUT replica under a row are left out of that
-    row's figures.
+    row's figures, which are NaN where no example is left.
     """
     counts = _Counts.of(correct, members)
     parts = []
     for rows in _blocks(weights, counts.members.shape):
         scores = counts.memorization(rows)
-        known = np.maximum(np.isfinite(scores).sum(axis=1), 1)
+        known = np.isfinite(scores).sum(axis=1)
         inside = (scores >= MIDDLE[0]) & (scores <= MIDDLE[1])
-        rate = (scores > RATE_THRESHOLD).sum(axis=1) / known
-        parts.append((np.nansum(scores, axis=1) / known, rate, inside.sum(axis=1) / known))
+        with np.errstate(invalid="ignore"):
+            rate = (scores > RATE_THRESHOLD).sum(axis=1) / known
+            parts.append((np.nansum(scores, axis=1) / known, rate, inside.sum(axis=1) / known))
     return MemorizationFigures(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 

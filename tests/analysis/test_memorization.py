@@ -46,6 +46,13 @@ def test_figures_are_shares_of_the_examples_that_have_a_score() -> None:
     assert figures.middle[0] == 0.0
 
 
+def test_figures_of_no_example_are_nan() -> None:
+    same = np.tile(MEMBERS[0], (4, 1))
+    assert np.isnan(memorization_figures(CORRECT, same)).all()
+    redrawn = memorization_figures(CORRECT, MEMBERS, [[4, 0, 0, 0], [1, 1, 1, 1]])
+    np.testing.assert_allclose(redrawn.rate, [np.nan, 2 / 3])
+
+
 def test_weights_are_repeated_replicas() -> None:
     correct, members = random_ensemble()
     draw = np.random.default_rng(2).integers(0, 24, (5, 24))
