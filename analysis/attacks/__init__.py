@@ -144,7 +144,11 @@ def resolve(names: Iterable[str] | None = None) -> dict[str, Attack]:
             raise UserError(
                 f"attack {name!r} is a {type(entry).__name__}; expected a function (signals, members)"
             )
-        found[name.rpartition(":")[2]] = entry if isinstance(entry, Attack) else Attack(entry)
+        attack, key = entry if isinstance(entry, Attack) else Attack(entry), name.rpartition(":")[2]
+        taken = found.get(key) or ATTACKS.get(key, attack)
+        if taken.function is not attack.function:
+            raise UserError(f"attack {name!r}: another is called {key!r}, too; expected a name of its own")
+        found[key] = attack
     return found
 
 

@@ -106,6 +106,8 @@ def test_a_users_own_attack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "my_attacks.py").write_text(
         "def mine(signals, members):\n"
         "    return signals.signal('train', 'margin').mean(axis=1)\n"
+        "def lira(signals, members):\n"
+        "    return 0 * members\n"
         "def wrong(signals, members):\n"
         "    return members[0]\n"
         "constant = 3\n"
@@ -118,6 +120,9 @@ def test_a_users_own_attack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     ((name, attack),) = resolve(["my_attacks:wrong"]).items()
     with pytest.raises(UserError, match=r"attack 'wrong' returned bool \(120,\); expected .*\(4, 120\)"):
         run(name, attack, ensemble)
+    with pytest.raises(UserError, match=r"attack 'my_attacks:lira': another is called 'lira', too"):
+        resolve(["my_attacks:lira"])
+    assert list(resolve(["my_attacks:mine", "my_attacks:mine", "lira"])) == ["mine", "lira"]
     with pytest.raises(UserError, match="expected a function"):
         resolve(["my_attacks:constant"])
     with pytest.raises(UserError, match="cannot be imported"):
