@@ -6,10 +6,11 @@ optionally Q queries (augmented copies) an example:
 - ``logits`` or ``probabilities``, float ``[R, n, C]`` or ``[R, Q, n, C]``: outputs on all n candidates;
 - ``labels``, integers ``[n]`` from 0 to C-1;
 - ``members``, bool or 0/1 ``[R, n]``: which candidates each model trained on. Every model needs members and
-  non-members. Where models 2k and 2k+1 hold complementary halves throughout, they are resampled together;
+  non-members, and the models must differ. Where models 2k and 2k+1 hold complementary halves throughout,
+  they are resampled together;
 - optionally ``test_logits`` or ``test_probabilities`` ``[R, (Q,) m, C]`` with ``test_labels`` ``[m]``:
-examples that no
-  model trained on. Without them there is no test accuracy, and no attack that needs a population.
+  examples that no model trained on. Without them there is no test accuracy, and no attack that needs a
+  population.
 
 Logits keep more than probabilities: a probability that rounded to 0 or 1 has lost how confident it was.
 """
@@ -18,7 +19,6 @@ from __future__ import annotations
 
 import json
 import time
-import zipfile
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from os import PathLike
@@ -134,7 +134,7 @@ class _Given:
                 self.arrays = {name: archive[name] for name in archive.files}
         except FileNotFoundError:
             raise UserError(f"{path}: no such file; expected an .npz of predictions") from None
-        except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        except Exception as error:  # a damaged archive fails in zip, zlib, NumPy or Python's own tokenizer
             raise UserError(f"{path}: cannot be read ({error}); expected an .npz without pickles") from error
         for name in self.arrays:
             if name not in KEYS:
@@ -191,14 +191,20 @@ class _Given:
 
     def members(self, replicas: int, n: int) -> NDArray[np.bool_]:
         values = self.take("members", f"bool {(replicas, n)}")
-        if values.shape != (replicas, n) or not np.isin(values, (0, 1)).all():
+        if values.shape != (replicas, n) or values.dtype.kind not in "buif":
             raise self.error("members", f"is {values.dtype} {values.shape}", f"bool or 0/1 {(replicas, n)}")
+        bad = ~np.isin(values, (0, 1))
+        if bad.any():
+            raise self.error("members", f"holds {values[bad][0]} at {_first(bad)}", "bool or 0/1")
         mask = values.astype(bool)
         for what, count in (("members", mask.sum(axis=1)), ("non-members", (~mask).sum(axis=1))):
             if not count.all():
                 raise self.error(
                     "members", f"gives model {int(count.argmin())} no {what}", "some of both for each"
                 )
+        if (mask == mask[0]).all():
+            # What is easy to predict would pass for what was trained on.
+            raise self.error("members", "is the same for every model", "models trained on different subsets")
         return mask
 
 

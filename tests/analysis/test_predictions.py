@@ -139,7 +139,10 @@ def probabilities(scale: float = 1.0, **changes: Any) -> dict[str, Any]:
         ({"labels": np.zeros(N)}, r"'labels' is float64 \(60,\)"),
         ({"labels": np.zeros(N + 1, int)}, r"'labels' is int64 \(61,\); expected integers \(60,\)"),
         ({"members": np.ones((R, N - 1), bool)}, r"'members' is bool \(10, 59\)"),
-        ({"members": np.full((R, N), 2)}, "expected bool or 0/1"),
+        ({"members": np.full((R, N), 2)}, r"'members' holds 2 at \[0, 0\]; expected bool or 0/1"),
+        ({"members": np.full((R, N), "a")}, r"'members' is <U1 \(10, 60\); expected bool or 0/1"),
+        ({"members": np.full((R, N), np.nan)}, r"'members' holds nan at \[0, 0\]"),
+        ({"members": np.tile(np.arange(N) < 9, (R, 1))}, "'members' is the same for every model; expected"),
         (bent("members", (6,), 0), "'members' gives model 6 no members"),
         (bent("members", (6,), 1), "'members' gives model 6 no non-members"),
         ({"test_labels": None}, "'test_labels' is missing"),
@@ -162,6 +165,14 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("no archive")
     with pytest.raises(UserError, match=r"text\.npz: cannot be read"):
         read_predictions(tmp_path / "text.npz")
+    np.savez_compressed(tmp_path / "bent.npz", **arrays())
+    whole = bytearray((tmp_path / "bent.npz").read_bytes())
+    for start in (60, 200, 1000):  # a header, an array's head, its values
+        damaged = whole.copy()
+        damaged[start : start + 60] = bytes(b ^ 0xFF for b in whole[start : start + 60])
+        (tmp_path / "bent.npz").write_bytes(damaged)
+        with pytest.raises(UserError, match=r"bent\.npz: cannot be read"):
+            read_predictions(tmp_path / "bent.npz")
     np.save(tmp_path / "array.npy", np.zeros(3))
     with pytest.raises(UserError, match=r"array\.npy: cannot be read"):
         read_predictions(tmp_path / "array.npy")
