@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from analysis.tables import DEFAULT_RISKS, risk_of
 from trainables.registry import UserError, nearest
-
-DEFAULT_RISKS = ("lira_advantage", "lira_auc")
 
 
 class Choice(NamedTuple):
@@ -66,9 +65,10 @@ def recommend(
     """The most accurate recipe within ``max_risk``, or the least risky one with at least ``min_accuracy``.
 
     ``results`` is ``results/recipes.parquet``. ``max_risk`` maps risk columns to their largest accepted
-    value; with both bounds given, the most accurate recipe within both. Estimates decide; the text says
-    where an interval reaches over a bound, and which recipe stays within it as a whole. Recipes without the
-    figure are passed over.
+    value; with both bounds given, the most accurate recipe within both. Without ``max_risk`` the page's
+    default risk is compared: LiRA at the lowest false-positive rate that the sweep resolves. Estimates
+    decide; the text says where an interval reaches over a bound, and which recipe stays within it as a
+    whole. Recipes without the figure are passed over.
 
     Raises:
         UserError: no bound, an unknown column, or bounds that no recipe meets (says the nearest one).
@@ -82,9 +82,7 @@ def recommend(
                 name.removesuffix("_low") for name in map(str, results.columns) if name.endswith("_low")
             ]
             raise UserError(f"risk {column!r} is not in the results; {nearest(column, known_columns)}")
-    risk = next(iter(bounds), None) or next((c for c in DEFAULT_RISKS if c in results), None)
-    if risk is None:
-        raise UserError(f"the results hold none of {', '.join(DEFAULT_RISKS)}; name a risk by --max-risk")
+    risk = next(iter(bounds), None) or _default_risk(results)
     known = results.dropna(subset=["test_accuracy", risk, *bounds])
     fits = _within(known, bounds, min_accuracy, "")
     if not fits.any():
@@ -96,6 +94,13 @@ def recommend(
     best, safest = choices[0], next((c for c in choices if c.sure), None)
     why = _reasons(best, safest, len(choices), len(known), bounds, min_accuracy, risk)
     return Recommendation(best, choices[1 : 1 + following], safest, risk, why)
+
+
+def _default_risk(results: pd.DataFrame) -> str:
+    measured = [c for c in map(str, results.columns) if risk_of(c) and results[c].notna().any()]
+    if not measured:
+        raise UserError("the results hold no attack's figures, so no recipe leaks less than another")
+    return next((c for c in DEFAULT_RISKS if c in measured), measured[0])
 
 
 def _within(

@@ -75,9 +75,10 @@ def draw(
     ] or default_recipes(tables, risk)
     traces, layout = compose(panel, tables, chosen, tables.risk(risk).attack)
     colours = THEMES[theme]
+    margin = {**layout["margin"], "t": layout["margin"]["t"] + 44}  # room for the title
     return Figure(
         paint(traces, colours),
-        paint({**layout, "title": {"text": panel.title}, "margin": {**layout["margin"], "t": 56}}, colours),
+        paint({**layout, "title": {"text": panel.title}, "margin": margin}, colours),
     )
 
 

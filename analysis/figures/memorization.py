@@ -31,7 +31,7 @@ def memorization_info(tables: Tables, recipe_id: str) -> MemorizationInfo | None
     values = values[np.isfinite(values)]
     if not len(values):
         return None
-    edges = bins(int(tables.recipes.loc[recipe_id, "replicas"]))
+    edges = bins(int(tables.recipes["replicas"][recipe_id]))
     share = np.histogram(values, edges)[0] / len(values)
     return MemorizationInfo(edges, share, len(values), float(values.mean()))
 

@@ -45,6 +45,19 @@ def test_the_least_risky_with_enough_accuracy(results: pd.DataFrame) -> None:
     assert found.risk == "lira_advantage"
 
 
+def test_without_a_named_risk_the_page_s_default_is_compared(results: pd.DataFrame) -> None:
+    rate = [0.020, 0.030, 0.010, 0.015, 0.001]
+    for end, shift in (("", 0), ("_low", -0.005), ("_high", 0.005)):
+        results[f"lira_tpr_at_0.1pct{end}"] = [r + shift for r in rate]
+    found = recommend(results, min_accuracy=0.95)
+    assert found.risk == "lira_tpr_at_0.1pct"
+    assert [found.choice.label, found.following[0].label] == ["broken", "sam rho=0.2 noise=2"]
+    unresolved = results.assign(**{"lira_tpr_at_0.1pct": float("nan")})
+    assert recommend(unresolved, min_accuracy=0.95).risk == "lira_advantage"
+    with pytest.raises(UserError, match="no attack's figures"):
+        recommend(results[["recipe_id", "label", "test_accuracy"]], min_accuracy=0.95)
+
+
 def test_both_bounds(results: pd.DataFrame) -> None:
     found = recommend(results, max_risk={"lira_advantage": 0.17}, min_accuracy=0.962)
     assert [found.choice.label, *(c.label for c in found.following)] == ["sam rho=0.2 noise=2"]

@@ -237,8 +237,6 @@ def test_sliders_answer_like_recommend(report: Path, opened: Opener) -> None:
             table, max_risk={"lira_tpr_at_0.1pct": float(page.input_value("#by-risk-input"))}
         )
         assert expected.choice.label in page.locator("#by-risk .answer > div").inner_text()
-    page.select_option("#risk-menu", "lira_advantage")  # the risk that recommend ranks by, given no other
-    page.wait_for_function("state.risk === 'lira_advantage' && risk.column === state.risk")
     for bound in table["test_accuracy"].quantile([0.2, 0.8]):
         page.evaluate(
             """bound => { const slider = document.getElementById('by-accuracy-input'); slider.value = bound;
