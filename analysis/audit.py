@@ -174,8 +174,8 @@ class _Report:
         if ensemble.replicas < FEW:
             self.note(
                 f"only {ensemble.replicas} replicas: leaving one out moves the centre and spread of a side, "
-                f"which biases LiRA and calibrated loss even without leakage, and can look like a proof of "
-                f"epsilon, so none is given; take at least {FEW}"
+                "which biases LiRA and calibrated loss even without leakage, makes RMIA overstate it and can "
+                f"look like a proof of epsilon, so none is given; take at least {FEW}"
             )
 
     def figure(self, name: str, estimate: float, draws: Floats, lower: Floats | None = None) -> None:

@@ -106,7 +106,11 @@ def tpr_at_fpr(scores: ArrayLike, members: ArrayLike, fpr: float) -> float:
 
 
 class OperatingPoint(NamedTuple):
-    """What an attack achieves at its own threshold; ``precision`` is NaN where it calls nobody a member."""
+    """What an attack achieves at its own threshold.
+
+    ``precision`` is at the ensemble's own share of members (half of the candidates with exact halves); rarer
+    members make it lower. NaN where the attack calls nobody a member.
+    """
 
     accuracy: float  # balanced: (TPR + 1 - FPR) / 2
     tpr: float

@@ -39,7 +39,11 @@ def quantile_regression(
     scores = np.empty(x.shape)
     for target in range(len(x)):
         shadows = np.arange(len(x)) != target
+        own = _describe(x[shadows], out[shadows], labels)
         features = _describe(z[shadows], borrowed[shadows], population_labels)
+        if np.isnan(own[:, 1]).all() or np.isnan(features[:, 1]).all():
+            scores[target] = np.nan
+            continue
         # Leaves wide enough that their quantile is not an extreme of a handful of points.
         regressor = HistGradientBoostingRegressor(
             loss="quantile",
@@ -50,7 +54,6 @@ def quantile_regression(
             categorical_features=categorical,
             random_state=0,
         ).fit(features, z[target])
-        own = _describe(x[shadows], out[shadows], labels)
         scores[target] = np.where(np.isnan(own[:, 1]), np.nan, x[target] - regressor.predict(own))
     return scores
 

@@ -30,6 +30,10 @@ def rmia(
     over OUT shadows + (1-a)) / 2, with one ``a`` or one a target ``[R]``; p(z) likewise, with every shadow
     OUT. A ratio of 0 to 0 is 0 for x and beats nothing for z. NaN where there is no shadow to average.
 
+    With exact halves a member's shadows hold its example IN once less often than a non-member's, so online
+    p(x) differs by 1/(R-1) of the leakage: AUC is 0.003 too high at 64 replicas and 0.03 at 8 (simulated, at
+    0.72). Without leakage nothing differs.
+
     Cost: one sort of the population a target and one binary search an example; no n x m array.
     """
     p, z = np.asarray(p_true), np.asarray(population)

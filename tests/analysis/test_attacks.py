@@ -93,6 +93,14 @@ def test_quantile_regression_holds_its_false_positive_rate() -> None:
     assert (scores > 0)[~ensemble.members].mean() == pytest.approx(0.05, abs=0.04)
 
 
+def test_quantile_regression_without_out_shadows_is_nan() -> None:
+    record = simulate(range(4))
+    for members in (np.ones_like(record.members), np.eye(4, 120, dtype=bool) | (np.arange(4) > 0)[:, None]):
+        record.members[:] = members
+        scores = run("quantile", ATTACKS["quantile"], ensemble_of(record))
+        assert np.isnan(scores[0]).all()
+
+
 def test_default_attacks_are_those_marked_so_and_names_are_checked() -> None:
     assert "lira" in resolve()
     assert "quantile" not in resolve()
