@@ -356,12 +356,13 @@ def test_rules_that_look_into_the_batch_say_so() -> None:
             rule.step(params, rule.init(params), quadratic, lr=0.1)
 
 
-@pytest.mark.parametrize("name", ["sam", "looksam", "fsam"])
+@pytest.mark.parametrize("name", ["sam", "asam", "looksam", "fsam"])
 def test_a_published_implementation_agrees(name: str) -> None:
-    """pytorch-optimizer's SAM, LookSAM and Friendly SAM on one parameter, where per-tensor and global norms
-    are one."""
+    """pytorch-optimizer's SAM, adaptive SAM (eta 0), LookSAM and Friendly SAM on one parameter, where
+    per-tensor and global norms are one."""
     published = {
         "sam": ("SAM", {}),
+        "asam": ("SAM", {"adaptive": True}),
         "fsam": ("FriendlySAM", {"sigma": 1.0, "lmbda": 0.9}),
         "looksam": ("LookSAM", {"k": 5, "alpha": 0.7}),
     }
@@ -387,7 +388,8 @@ def test_a_published_implementation_agrees(name: str) -> None:
 
         closure()
         optimizer.step(closure)
-    rule = update_rule(Recipe(optimizer=name, rho=0.1, weight_decay=0.01))
+    own = {"eta": 0} if name == "asam" else {}
+    rule = update_rule(Recipe(optimizer=name, rho=0.1, weight_decay=0.01, **own))
     params = {"w": start}
     state = rule.init(params)
     for target in targets:
@@ -397,3 +399,41 @@ def test_a_published_implementation_agrees(name: str) -> None:
 
         params, state = rule.step(params, state, gradient, lr=0.05)
     torch.testing.assert_close(params["w"][0], weight.detach(), rtol=1e-6, atol=1e-8)
+
+
+def test_the_published_gsam_agrees() -> None:
+    class Constant:
+        def step(self) -> float:
+            return 0.1
+
+    torch.manual_seed(4)
+    model = torch.nn.Linear(6, 4, bias=False).double()
+    params = {"w": model.weight.detach().clone()[None]}
+    base = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=0.01)
+    published = pytorch_optimizer.GSAM(model.parameters(), base, model, Constant(), alpha=0.3)
+    rule = update_rule(Recipe(optimizer="gsam", rho=0.1, alpha=0.3, weight_decay=0.01))
+    state = rule.init(params)
+    for _ in range(STEPS):
+        x, y = torch.randn(8, 6, dtype=torch.float64), torch.randn(8, 4, dtype=torch.float64)
+        published.set_closure(torch.nn.functional.mse_loss, x, y)
+        published.step()
+
+        def gradient(p, x=x, y=y):
+            return {"w": 2 * (p["w"] @ x.T - y.T) @ x / y.numel()}
+
+        params, state = rule.step(params, state, gradient, lr=0.05)
+    torch.testing.assert_close(params["w"][0], model.weight.detach(), rtol=1e-6, atol=1e-8)
+
+
+def test_the_penalty_is_the_gradient_of_its_loss_where_gradients_are_linear() -> None:
+    """On a quadratic the finite difference is exact: d (L + lambda ||dL||) by differentiating twice."""
+    torch.manual_seed(5)
+    root, start = torch.randn(7, 7, dtype=torch.float64), torch.randn(1, 7, dtype=torch.float64)
+    curvature, lmbda = root @ root.T, 0.03
+    leaf = start.clone().requires_grad_()
+    loss = (leaf @ curvature * leaf).sum() / 2
+    (g,) = torch.autograd.grad(loss, leaf, create_graph=True)
+    (expected,) = torch.autograd.grad(loss + lmbda * g.norm(), leaf)
+    rule = update_rule(Recipe(grad_reg=lmbda, momentum=0, weight_decay=0))
+    params, _ = rule.step({"w": start}, rule.init({"w": start}), lambda p: {"w": p["w"] @ curvature}, lr=1.0)
+    torch.testing.assert_close(start - params["w"], expected, rtol=1e-10, atol=1e-12)
