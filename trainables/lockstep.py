@@ -6,6 +6,7 @@ import ctypes
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import islice
@@ -256,9 +257,7 @@ class Stack:
         start, recipe, sampler = time.perf_counter(), self.task.recipe, self.sampler
         batches = sampler.epoch(self.epoch, self.network, objective(recipe, self.epoch), self.buffers)
         losses = []
-        with torch.random.fork_rng(enabled=self.task.dropout):
-            if self.task.dropout:
-                torch.manual_seed(torch_seed(self.task.sweep_seed, self.seeds[0], f"dropout {self.epoch}"))
+        with self._dropout_seeded():
             for step, batch in enumerate(islice(batches, limit), self.epoch * sampler.steps):
                 lr = learning_rate(recipe, step, recipe.epochs * sampler.steps)
                 self.rule.step_(self.params, self.state, batch, lr=lr)
@@ -267,6 +266,14 @@ class Stack:
         self.rule.end_epoch(self.params, self.state, self.epoch / recipe.epochs)
         self.loss = torch.stack(losses).mean(0).cpu().numpy()
         self.seconds += time.perf_counter() - start
+
+    @contextmanager
+    def _dropout_seeded(self) -> Iterator[None]:
+        """The network's own random numbers, from the replica's stream of this epoch."""
+        with torch.random.fork_rng(enabled=self.task.dropout):
+            if self.task.dropout:
+                torch.manual_seed(torch_seed(self.task.sweep_seed, self.seeds[0], f"dropout {self.epoch}"))
+            yield
 
     def results(self) -> Arrays:
         """What a record holds of these replicas, by its names."""
@@ -314,9 +321,11 @@ class Stack:
         total = {name: torch.zeros_like(b, dtype=torch.float32) for name, b in self.buffers.items()}
         for norm in norms:
             norm.momentum = 1.0
-        for batch in self.sampler.epoch(self.epoch, self.network, objective(self.task.recipe), self.buffers):
-            self.network.logits(named, self.buffers, batch.x, train=True)
-            total = {name: t + self.buffers[name] for name, t in total.items()}
+        batches = self.sampler.epoch(self.epoch, self.network, objective(self.task.recipe), self.buffers)
+        with self._dropout_seeded():
+            for batch in batches:
+                self.network.logits(named, self.buffers, batch.x, train=True)
+                total = {name: t + self.buffers[name] for name, t in total.items()}
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         return {name: (t / self.sampler.steps).to(self.buffers[name].dtype) for name, t in total.items()}

@@ -373,14 +373,19 @@ def dropping(shape: tuple[int, ...], classes: int) -> nn.Module:
     )
 
 
+def dropping_before_norm(shape: tuple[int, ...], classes: int) -> nn.Module:
+    return nn.Sequential(*dropping(shape, 8), nn.BatchNorm1d(8), nn.Linear(8, classes))
+
+
 def misfit(shape: tuple[int, ...], classes: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(shape)), classes + 1))
 
 
-def test_dropout_follows_each_replica_own_seed() -> None:
-    model = f"{__name__}:dropping"
-    block = train_replicas(Recipe(epochs=1), SMALL, model, [0, 1], stack=1)
-    alone = train_replicas(Recipe(epochs=1), SMALL, model, [1], stack=1)
+@pytest.mark.parametrize(("optimizer", "model"), [("sgd", "dropping"), ("swa", "dropping_before_norm")])
+def test_dropout_follows_each_replica_own_seed(optimizer: str, model: str) -> None:
+    recipe, model = Recipe(optimizer=optimizer, epochs=1), f"{__name__}:{model}"
+    block = train_replicas(recipe, SMALL, model, [0, 1], stack=1)
+    alone = train_replicas(recipe, SMALL, model, [1], stack=1)
     assert np.array_equal(block.train.margin[1], alone.train.margin[0])
 
 
