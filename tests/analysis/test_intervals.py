@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import norm, ttest_1samp
 from statsmodels.stats.multitest import multipletests
 
+from analysis.audit import _Pooled
 from analysis.curves import Curves, cells_of, thin
 from analysis.intervals import holm, interval, p_value, resample
 from analysis.metrics import LEVELS, roc
@@ -54,6 +55,27 @@ def test_intervals_of_simulated_gaussians_cover_the_known_figures(shift: float, 
         else:
             # TPR in steps of one example and the best threshold err on the safe side.
             assert 0.93 <= 1 - sum(missed) <= (0.97 if name == "auc" else 0.98), (name, missed)
+
+
+def test_intervals_over_examples_cover_figures_of_examples_that_leak_unequally() -> None:
+    leaks = np.random.default_rng(99).exponential(size=400_000)
+    truth = {"auc": norm.cdf(leaks / np.sqrt(2)).mean()}
+    truth |= {
+        name: norm.cdf(leaks + norm.ppf(level)).mean() for name, level in LEVELS.items() if level >= 0.01
+    }
+    rng = np.random.default_rng(1)
+    covered = dict.fromkeys(truth, 0)
+    members = draw_members(Subsets(), range(32), 200)
+    weights = resample(np.arange(64), 400, 0)
+    for _ in range(300):
+        scores = rng.normal(size=members.shape) + members * rng.exponential(size=200)
+        pooled = _Pooled(scores, members)
+        draws, _ = pooled.by_group.bootstrap(weights, pooled.figures)
+        for name, value in truth.items():
+            low, high = interval(draws[name], 64)
+            covered[name] += low <= value <= high
+    for name in truth:
+        assert 0.92 <= covered[name] / 300 <= 0.98, (name, covered[name] / 300)
 
 
 def test_paired_intervals_and_p_values_of_few_clusters() -> None:
