@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -76,7 +77,8 @@ class Watch(Live, Stopper):
 
     def __init__(self, tally: Tally, give_up: Any) -> None:
         self.tally, self._give_up = tally, give_up
-        self._deaths: dict[int, int] = {}
+        self._actors: dict[int, str] = {}
+        self.died_on: dict[int, list[str]] = {}
         self.fatal: str | None = None
 
     def __call__(self, _trial_id: str, _result: dict[str, Any]) -> bool:
@@ -95,29 +97,49 @@ class Watch(Live, Stopper):
     def on_trial_complete(self, *_: Any, **event: Any) -> None:
         self.tally.finished.add(_block(event))
 
+    def on_trial_start(self, *_: Any, **event: Any) -> None:
+        self._actors[_block(event)] = event["trial"].temporary_state.ray_actor._actor_id.hex()
+
     def on_trial_recover(self, *_: Any, **event: Any) -> None:
-        """A process died or an attempt failed. Lost nodes do not count against the trial."""
-        block, trial = _block(event), event["trial"]
+        """A process died or an attempt failed, on a node that Ray may only later find to be lost."""
+        block = _block(event)
         self.tally.replicas[block] = 0.0
-        if not _node_was_lost(trial):
-            self._deaths[block] = self._deaths.get(block, 0) + 1
-        if self._deaths.get(block, 0) >= self.DEATHS:
-            trial.max_failures = 0  # the next death is the last
+        self.died_on.setdefault(block, []).append(_node_of(self._actors.get(block)))
+        if self.deaths(block) >= self.DEATHS:
+            event["trial"].max_failures = 0  # the next death is the last
+
+    def deaths(self, block: int) -> int:
+        """How often processes of this block died on nodes that live on."""
+        import ray
+
+        lost = {node["NodeID"] for node in ray.nodes() if not node["Alive"]}
+        return sum(node not in lost for node in self.died_on.get(block, []))
 
     def on_trial_error(self, *_: Any, **event: Any) -> None:
         block, trial = _block(event), event["trial"]
         self.tally.failed.add(block)
         self.tally.finished.add(block)
-        self._give_up(self.tally.blocks[block], str(trial.get_error()))
+        self._give_up(self.tally.blocks[block], _latest_error(trial))
 
 
 def _block(event: Mapping[str, Any]) -> int:
     return int(event["trial"].config["block"])
 
 
-def _node_was_lost(trial: Any) -> bool:
-    error = str(trial.get_error() or "")
-    return "node has died" in error or "node died" in error or "preempted" in error
+def _latest_error(trial: Any) -> str:
+    """Of the errors that Tune appends for each failure; ``get_error`` looks where they are not copied yet."""
+    try:
+        return Path(trial.error_file).read_text().rpartition("Failure # ")[2].partition("\n")[2].strip()
+    except OSError as error:
+        return f"unknown ({error})"
+
+
+def _node_of(actor: str | None) -> str:
+    """The node that an actor ran on; empty where Ray does not know."""
+    from ray._private import state
+
+    found = state.actors(actor) if actor else {}
+    return str(found["Address"]["NodeID"]) if found else ""
 
 
 class _Speed(ProgressColumn):

@@ -28,6 +28,8 @@ from servers import environment
 from sweep.status import status
 from trainables.storage import Store
 
+pytestmark = pytest.mark.timeout(1800)  # a hang is to be found, a slow machine is not
+PATIENCE = 600.0  # seconds for one driver, which takes about 20 on two quiet cores
 KILLS = int(os.environ.get("FLATLEAK_KILLS", "4"))
 SPEC: dict[str, Any] = {
     "name": "faults",
@@ -64,6 +66,13 @@ def _add_worker(cluster: Any) -> Any:
     return cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=100 * 2**20)
 
 
+def wait_until(happens: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    end = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
 @dataclass
 class Driver:
     """A run in a process of its own, and what its records were when they were first seen."""
@@ -78,25 +87,27 @@ class Driver:
             found[str(path.relative_to(self.directory))] = (about.st_ino, about.st_mtime_ns)
         return found
 
-    def wait_for(self, happens: Callable[[], bool], seconds: float = 90) -> None:
-        end = time.monotonic() + seconds
-        while not happens():
-            assert self.process.poll() is None, self.process.communicate()
-            assert time.monotonic() < end, "it did not happen in time"
-            time.sleep(0.05)
+    def wait_for(self, happens: Callable[[], bool]) -> None:
+        def goes_on() -> bool:
+            assert self.process.poll() is None or happens(), self.process.communicate()
+            return happens()
 
-    def finish(self, seconds: float = 200) -> tuple[int, dict[str, Any]]:
+        wait_until(goes_on)
+
+    def finish(self, seconds: float = PATIENCE) -> tuple[int, dict[str, Any]]:
+        """Exit code and outcome; an outcome is all that standard output holds, whatever Ray had to say."""
         out, errors = self.process.communicate(timeout=seconds)
-        lines = out.strip().splitlines()
-        assert lines or self.process.returncode, errors
-        return self.process.returncode, json.loads(lines[-1]) if lines else {"errors": errors}
+        assert out or self.process.returncode, errors
+        return self.process.returncode, json.loads(out) if out else {"errors": errors}
 
 
 @pytest.fixture
 def drive(cluster: Any, tmp_path: Path) -> Iterator[Callable[..., Driver]]:
     started = []
 
-    def start(directory: Path = tmp_path / "sweep", *, on: Any = None, **changes: Any) -> Driver:
+    def start(
+        directory: Path = tmp_path / "sweep", *, on: Any = None, deaths: int = 10, **changes: Any
+    ) -> Driver:
         spec = tmp_path / "spec.json"
         spec.write_text(json.dumps({**SPEC, **changes}))
         command = [sys.executable, str(Path(__file__).with_name("drive.py")), str(spec), str(directory)]
@@ -105,7 +116,7 @@ def drive(cluster: Any, tmp_path: Path) -> Iterator[Callable[..., Driver]]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=environment(RAY_gcs_rpc_server_reconnect_timeout_s="3"),
+            env=environment(RAY_gcs_rpc_server_reconnect_timeout_s="3", FLATLEAK_DEATHS=str(deaths)),
         )
         started.append(process)
         return Driver(process, directory)
@@ -130,7 +141,7 @@ def undisturbed(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
         str(directory / "sweep"),
         cluster.address,
     ]
-    subprocess.run(command, check=True, timeout=200, env=environment())
+    subprocess.run(command, check=True, timeout=PATIENCE, env=environment())
     return directory / "sweep"
 
 
@@ -185,24 +196,27 @@ def test_a_node_crashes_mid_trial(cluster: Any, drive: Any, undisturbed: Path) -
     driver = drive()
     driver.wait_for(lambda: len(driver.records()) >= 2 and bool(trial_processes(cluster)))
     before = driver.records()
-    cluster.remove_node(
-        cluster.worker_nodes and sorted(cluster.worker_nodes, key=id)[0], allow_graceful=False
-    )
+    lost = min(cluster.worker_nodes, key=id)
+    cluster.remove_node(lost, allow_graceful=False)
     _add_worker(cluster)
     code, outcome = driver.finish()
     assert (code, outcome["trained"], outcome["failed"]) == (0, 24, [])
+    assert set(outcome["died_on"]) <= {lost.node_id}
     assert before.items() <= driver.records().items()
     assert_equal(driver.directory, undisturbed)
     assert not list(driver.directory.glob("failures/*/*.json"))
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl+C"])
-def test_the_driver_dies_and_runs_again(drive: Any, undisturbed: Path, how: signal.Signals) -> None:
+def test_the_driver_dies_and_runs_again(
+    cluster: Any, drive: Any, undisturbed: Path, how: signal.Signals
+) -> None:
     driver = drive()
     driver.wait_for(lambda: len(driver.records()) >= 2)
     driver.process.send_signal(how)
     code, _ = driver.finish()
     assert code == (130 if how == signal.SIGINT else -signal.SIGKILL)
+    wait_until(lambda: not trial_processes(cluster))  # they may finish a record before Ray ends them
     before = driver.records()
     assert len(before) < 12
     again = drive()
@@ -272,6 +286,15 @@ def test_a_trial_that_fails_by_itself_is_given_up_and_the_rest_goes_on(drive: An
     log, _, host = failure.log.partition(" on ")
     assert host == socket.gethostname()
     assert glob.glob(log)
+
+
+def test_a_trial_whose_processes_keep_dying_is_given_up_too(drive: Any, tmp_path: Path) -> None:
+    driver = drive(model="drive:deadly", block=12, stack=12, training={"epochs": 2}, deaths=2)
+    code, outcome = driver.finish()
+    assert (code, outcome["trained"], len(outcome["failed"])) == (1, 12, 1)
+    (failure,) = status(Store.at(tmp_path / "sweep")).failures
+    assert failure.block == "sam rho=0.1 seeds 0-11"
+    assert "worker process has died" in failure.error
 
 
 def test_a_full_disk_stops_the_sweep_and_room_lets_it_finish(
