@@ -25,7 +25,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(url: str, seconds: float = 30, token: str = "") -> bytes:
+def wait_for(url: str, seconds: float = 120, token: str = "") -> bytes:
     """The body of ``url`` once something answers there."""
     end = time.monotonic() + seconds
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})

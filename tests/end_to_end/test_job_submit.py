@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from servers import environment, free_port, wait_for
 from trainables.records import Address
 from trainables.storage import Store
 
+pytestmark = pytest.mark.timeout(1200)  # a hang is to be found, a slow machine is not
 RAY = str(Path(sys.executable).with_name("ray"))
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,7 +27,8 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     folder = tmp_path_factory.mktemp("head")
     token = folder / "token"
     token.write_text("4f1c" * 16)
-    ports = {name: str(free_port()) for name in ("port", "dashboard-port", "ray-client-server-port")}
+    names = ("port", "dashboard-port", "dashboard-agent-listen-port", "ray-client-server-port")
+    ports = {name: str(free_port()) for name in names}  # Ray's own are taken where another Ray runs
     env = environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token))
     env.pop("RAY_AUTH_TOKEN", None)
     command = [
@@ -36,17 +39,35 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     with open(folder / "log", "w") as log:
         process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
     try:
-        wait_for(f"http://127.0.0.1:{ports['dashboard-port']}/api/version", 120, token.read_text())
-        yield {**env, "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{ports['dashboard-port']}"}
+        dashboard = f"http://127.0.0.1:{ports['dashboard-port']}"
+        wait_for(f"{dashboard}/api/version", token=token.read_text())
+        env["RAY_API_SERVER_ADDRESS"] = dashboard
+        wait_for_the_agent(env)
+        yield env
     finally:
         process.terminate()  # ends the whole node
         process.wait(60)
 
 
+def wait_for_the_agent(env: dict[str, str]) -> None:
+    """The dashboard answers before the agent that starts its jobs has told it where it is."""
+    end = time.monotonic() + 300
+    while True:
+        job = _submit(env, "true")
+        if "No available agent" not in job.stdout + job.stderr:
+            assert job.returncode == 0, job.stdout + job.stderr
+            return
+        assert time.monotonic() < end, job.stderr
+
+
 def submit(head: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [RAY, "job", "submit", "--", sys.executable, "-m", "sweep.cli", *arguments]
+    return _submit(head, sys.executable, "-m", "sweep.cli", *arguments)
+
+
+def _submit(env: dict[str, str], *entrypoint: str) -> subprocess.CompletedProcess[str]:
+    command = [RAY, "job", "submit", "--", *entrypoint]
     return subprocess.run(
-        command, env=head, cwd=ROOT, capture_output=True, text=True, timeout=250, check=False
+        command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
     )
 
 
