@@ -12,7 +12,9 @@ from simulated_records import simulate
 
 from analysis import load_sweep
 from analysis.ensemble import ensemble_of
-from trainables.records import Address, RecordError, content_id, write_record
+from sweep.plan import take_stock
+from sweep.status import status
+from trainables.records import FLOAT_SIGNALS, Address, RecordError, content_id, write_record
 from trainables.registry import UserError
 from trainables.storage import Store
 from trainables.subsets import Subsets
@@ -31,7 +33,8 @@ def put(directory: Path, seeds: range, recipe: dict[str, object], **options: obj
 
 def manifest(directory: Path, recipes: list[dict[str, object]]) -> None:
     context_id = simulate(range(2)).context.context_id
-    content = {"context_id": context_id, "recipes": {content_id(r): r for r in recipes}, "seeds": 2}
+    known = {content_id(r): r for r in recipes}
+    content = {"name": "mine", "context_id": context_id, "recipes": known, "seeds": 2}
     (directory / "manifest.json").write_text(json.dumps(content))
 
 
@@ -87,21 +90,26 @@ def test_kept_reads_each_signal_once(tmp_path: Path) -> None:
     assert ensemble.signal("train", "margin") is not ensemble.signal("train", "margin")
 
 
-def test_loading_reads_no_signals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from trainables.records import RecordFile
+def test_loading_planning_and_status_read_no_signals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe_id = put(tmp_path, range(4), SGD)
+    manifest(tmp_path, [SGD])
+    read: set[str] = set()
+    take = np.lib.npyio.NpzFile.__getitem__
 
-    put(tmp_path, range(4), SGD)
-    read: list[str] = []
-    load = RecordFile._load
+    def spy(archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
+        read.add(name)
+        return take(archive, name)
 
-    def spy(self: RecordFile, name: str) -> np.ndarray:
-        read.append(name)
-        return load(self, name)
-
-    monkeypatch.setattr(RecordFile, "_load", spy)
-    load_sweep(tmp_path)
-    assert read
-    assert not [name for name in read if "margin" in name or "entropy" in name or name.endswith("correct")]
+    monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", spy)
+    ensemble = load_sweep(tmp_path)[recipe_id]
+    store, context_id = Store.at(tmp_path), ensemble.context.context_id
+    assert take_stock(store, [recipe_id], context_id, range(4)).missing == 0
+    assert status(store).done > 0
+    signals = {f"{side}_{name}" for side in ("train", "test") for name in ("correct", *FLOAT_SIGNALS)}
+    assert "version" in read
+    assert not read & signals
+    ensemble.signal("train", "margin")
+    assert read & signals == {"train_margin"}
 
 
 def test_empty_and_broken_directories_are_named(tmp_path: Path) -> None:
