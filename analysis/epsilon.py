@@ -30,8 +30,10 @@ def empirical_epsilon(
     their share of members, FPR and FNR mix them in different weights a and b, and 1 - delta shrinks to
     (1 - delta) sum min(a, b), which is what the inequalities of the single replicas add up to.
 
-    The bound is rigorous for independent trials. Examples scored by one replica are not quite that, so read
-    it as what the attack's error rates amount to, not as a proof. NaN with fewer than two clusters.
+    The bound is rigorous for independent trials. Examples scored by one replica are not quite that, nor are
+    the scores of one example by many, so read it as what the attack's error rates amount to, not as a proof.
+    An example with hardly a shadow on one side may score high in every replica that trained on it: audits
+    give no bound from few replicas. NaN with fewer than two clusters.
     """
     scores, members = np.atleast_2d(scores), np.atleast_2d(members).astype(bool)
     clusters = np.arange(len(scores)) if clusters is None else np.asarray(clusters)

@@ -119,6 +119,8 @@ def test_few_replicas_prove_no_epsilon() -> None:
     few = audit(ensemble_of(simulate(range(4), n=1000, leak=0)), resamples=20)
     assert not [n for n, v in few.row.items() if n.endswith("_epsilon") and not np.isnan(v)]
     assert any(note.startswith("only 4 replicas") and "epsilon" in note for note in few.notes)
+    rare = simulate(range(32), leak=0, subsets=Subsets(scheme="fraction", fraction=0.7))
+    assert np.isnan(audit(ensemble_of(rare), **FAST).row["lira_epsilon"])
     enough = audit(ensemble_of(simulate(range(32), n=1000, leak=0)), resamples=20)
     found = {n: v for n, v in enough.row.items() if n.endswith("_epsilon")}
     assert len(found) > 10
