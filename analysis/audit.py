@@ -178,8 +178,8 @@ class _Report:
         self.few = rarer < FEW
         if self.few:
             self.note(
-                f"only {ensemble.replicas} replicas, {rarer:.0f} {side} an example: leaving one out moves the "
-                "centre and spread of a side, which biases LiRA and calibrated loss even without leakage, "
+                f"only {ensemble.replicas} replicas, {rarer:.0f} {side} an example: leaving one out moves "
+                "the centre and spread of a side, which biases LiRA and calibrated loss even without leakage, "
                 "makes RMIA overstate it and can look like a proof of epsilon, so none is given; take at "
                 f"least {FEW} on each side"
             )
