@@ -14,6 +14,10 @@ class UserError(ValueError):
     """A mistake in a spec, a file or an option. Its text is one line and is shown without a traceback."""
 
 
+class Diverged(UserError):
+    """Training that ended in no numbers; it would end there again."""
+
+
 def nearest(name: str, choices: Iterable[str]) -> str:
     """``"did you mean 'sam'?"`` for the closest choice, else the list of all choices."""
     names = sorted(choices)

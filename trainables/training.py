@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from trainables.calibrate import Calibration, calibrate, fastest_stack, out_of_memory
 from trainables.datasets import Dataset
@@ -17,7 +18,7 @@ from trainables.lockstep import Arrays, Stack, Task, make_task
 from trainables.models import ModelSpec
 from trainables.recipe import Recipe
 from trainables.records import FLOAT_SIGNALS, PER_REPLICA, SIDES, Context, Record, Signals
-from trainables.registry import UserError
+from trainables.registry import Diverged, UserError
 from trainables.subsets import Subsets
 
 __all__ = ["Calibration", "Progress", "calibrate", "train_replicas"]
@@ -63,6 +64,7 @@ def train_replicas(
 
     Raises:
         UserError: a data set, model, option or combination that cannot be had.
+        Diverged: a replica's loss or logits are no longer numbers.
 
     >>> record = train_replicas(Recipe(epochs=1), "digits", "mlp", [0, 1])
     >>> record.members.sum(axis=0).max()  # two seeds, two complementary halves
@@ -100,11 +102,27 @@ def _train(
         stack.restore(unfinished)
     while stack.epoch < task.epochs:
         stack.train_epoch()
+        _require_numbers(stack, stack.loss)
         if on_epoch:
             on_epoch(ledger.replicas + len(seeds) * stack.epoch / task.epochs, float(stack.loss.mean()))
         if ledger.due:
             ledger.save(stack)
-    return stack.results()
+    with np.errstate(invalid="ignore"):  # said below, once and by name
+        results = stack.results()
+    for side in SIDES:
+        _require_numbers(stack, results[f"{side}_margin"])
+    return results
+
+
+def _require_numbers(stack: Stack, values: NDArray[Any]) -> None:
+    """No attack can rank a replica whose logits are not numbers, and nothing brings its weights back."""
+    lost = np.isnan(values.reshape(len(stack.seeds), -1)).any(axis=1)
+    if lost.any():
+        recipe, seed = stack.task.recipe, stack.seeds[lost.argmax()]
+        raise Diverged(
+            f"recipe {recipe.label!r}: the replica of seed {seed} diverged in epoch {stack.epoch} of "
+            f"{stack.task.epochs}; lower lr (now {recipe.lr:g}), rho or noise"
+        )
 
 
 class Ledger:

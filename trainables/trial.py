@@ -17,6 +17,7 @@ import numpy as np
 
 from trainables.recipe import Recipe, label
 from trainables.records import Address, Array, Context, write_record
+from trainables.registry import Diverged
 from trainables.storage import Store
 
 ATTEMPTS = 3
@@ -130,8 +131,9 @@ def trial(config: dict[str, int], job: Job, dataset: Any) -> None:
     """Trains block ``config["block"]`` of ``job``; Tune calls it.
 
     A block that fails by itself ``ATTEMPTS`` times is recorded under ``failures/`` and given up without an
-    error to Tune, whose own retries are left for processes and nodes that die. ``dataset`` lies once in the
-    object store; its arrays are views of that memory.
+    error to Tune, whose own retries are left for processes and nodes that die; one that diverges would do so
+    again and is given up at once. ``dataset`` lies once in the object store; its arrays are views of that
+    memory.
     """
     from ray import tune
 
@@ -145,8 +147,9 @@ def trial(config: dict[str, int], job: Job, dataset: Any) -> None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             tune.report({"fatal": f"{job.store} is full ({error})", "replicas": 0.0})
             return
-        attempts = failures.add(f"{type(error).__name__}: {error}", trace, _log_place())
-        if attempts < ATTEMPTS:
+        hopeless = isinstance(error, Diverged)
+        attempts = failures.add(f"{type(error).__name__}: {error}", trace, _log_place(), last=hopeless)
+        if attempts < ATTEMPTS and not hopeless:
             raise
         tune.report({"failed": True, "replicas": 0.0})
 

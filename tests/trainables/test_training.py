@@ -352,6 +352,16 @@ def test_running_out_of_memory_halves_the_stack_once_and_says_so(monkeypatch: py
         train_replicas(Recipe(epochs=1), SMALL, MLP, range(5), stack=4)
 
 
+@pytest.mark.parametrize("lr", [1e6, 1e8])
+def test_a_diverged_replica_is_named_and_never_recorded(lr: float) -> None:
+    """In the loss of an epoch, or only in the logits of the trained replica."""
+    recipe = Recipe(epochs=2, lr=lr, momentum=0.99, schedule="constant")
+    with pytest.raises(
+        UserError, match=r"recipe 'sgd': the replica of seed \d diverged in epoch \d of 2; lower lr"
+    ):
+        train_replicas(recipe, SMALL, MLP, [0, 1], stack=2)
+
+
 def test_progress_of_a_block_is_told_once_an_epoch() -> None:
     told: list[float] = []
     train_replicas(
