@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import sys
 import warnings
 from typing import Any
 
@@ -14,7 +16,7 @@ from torch.nn import functional as F
 
 from trainables import Recipe, train_replicas
 from trainables.batches import DeviceData
-from trainables.calibrate import fastest_stack, out_of_memory
+from trainables.calibrate import _available, fastest_stack, out_of_memory
 from trainables.datasets import Dataset, load_dataset
 from trainables.lockstep import Stack, Task, learning_rate, make_task
 from trainables.records import FLOAT_SIGNALS, Record
@@ -375,6 +377,12 @@ def test_calibration_takes_one_of_its_stacks_and_one_replica_where_dropout_draws
     assert found.stack in (1, 2, 4, 8, 16, 32, 64)
     assert found.seconds_per_replica > 0
     assert fastest_stack(make_task(Recipe(epochs=2), SMALL, f"{__name__}:dropping")).stack == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells its file cache apart")
+def test_free_memory_counts_what_the_file_cache_would_give_back() -> None:
+    free, every = (os.sysconf(f"SC_{kind}_PAGES") * os.sysconf("SC_PAGE_SIZE") for kind in ("AVPHYS", "PHYS"))
+    assert 0.9 * free < _available() < every
 
 
 def dropping(shape: tuple[int, ...], classes: int) -> nn.Module:
