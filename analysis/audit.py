@@ -179,8 +179,8 @@ class _Report:
         if self.few:
             self.note(
                 f"only {ensemble.replicas} replicas, {rarer:.0f} {side} an example: leaving one out moves "
-                "the centre and spread of a side, which biases LiRA and calibrated loss even without leakage, "
-                "makes RMIA overstate it and can look like a proof of epsilon, so none is given; take at "
+                "the centre and spread of a side, which biases LiRA and calibrated loss even without leakage,"
+                " makes RMIA overstate it and can look like a proof of epsilon, so none is given; take at "
                 f"least {FEW} on each side"
             )
 
