@@ -38,9 +38,11 @@ def objective(recipe: Recipe, epoch: int = 0) -> Objective:
 def relaxed(loss: Tensor, log_p: Tensor, targets: Tensor, level: float, epoch: int) -> Tensor:
     """RelaxLoss: descent while the batch's mean loss is above ``level``, else ascent or posterior flattening.
 
-    Chen et al. 2022, algorithm 1, case by case as in the authors' code: below the level, even epochs train on
+    Chen et al. 2022, algorithm 1, with the cases of the authors' code: below the level, even epochs train on
     |mean - level|; odd ones on the negative loss plus, where the prediction is wrong, the cross-entropy with
-    soft labels that keep the true class's confidence and share the rest equally. ``level`` in nats, 0.1 to 2.
+    soft labels that keep the true class's confidence and share the rest equally. The soft labels are
+    constants, as labels are in the paper; the authors' code differentiates through them too. ``level`` in
+    nats, 0.1 to 2.
     """
     above = loss.detach().mean(-1, keepdim=True) > level
     if epoch % 2 == 0:
