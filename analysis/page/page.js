@@ -737,6 +737,7 @@ function setTheme(next) {
 /** Takes in the page's present chunks; ``version`` tells watchers of the page which ones are on the screen. */
 async function adopt(version) {
   data = await chunk("summary");
+  document.body.dataset.filled = "yes";
   place = new Map(data.ids.map((id, i) => [id, i]));
   state.selected = state.selected.filter((id) => place.has(id));
   if (!state.selected.length) state.selected = [...data.selected];

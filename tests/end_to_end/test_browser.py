@@ -347,6 +347,7 @@ def test_the_live_page_picks_up_new_records(smoke_sweep: Path, tmp_path: Path, o
     held.rename(tmp_path / "held")
     with LiveServer(directory, 0, interval=0.2) as server:
         page = opened(server.url, allowed=server.url)
+        page.wait_for_selector("#front-plot .main-svg")
         before, version = front_state(page)["points"], page.get_attribute("body", "data-ready")
         chosen = page.evaluate("state.selected[0]")
         (tmp_path / "held").rename(held)
