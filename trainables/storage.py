@@ -140,11 +140,11 @@ class Store:
         target = self._locate(to)[1]
         if self.local is not None:
             Path(target).parent.mkdir(parents=True, exist_ok=True)
-        filesystem.move(where, target)
+        _patiently(lambda: filesystem.move(where, target))
 
     def delete(self, path: str) -> None:
         filesystem, where = self._locate(path)
-        filesystem.delete_file(where)
+        _patiently(lambda: filesystem.delete_file(where))
 
     def __truediv__(self, folder: str) -> Store:
         base, mark, query = self.uri.partition("?")
@@ -188,8 +188,10 @@ def _replace(target: Path, data: bytes | memoryview) -> None:
             os.fsync(out.fileno())
         os.chmod(aside, 0o644)
         os.replace(aside, target)
-    except BaseException:
+    except BaseException as error:
         Path(aside).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = error.filename or str(target)
         raise
 
 

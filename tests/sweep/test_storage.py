@@ -85,6 +85,13 @@ def test_a_storage_that_refuses_briefly_loses_nothing(
         slow = Store.at(f"{s3.uri('x')}?endpoint_override={endpoint.removeprefix('http://')}&scheme=http")
         slow.write("a", b"1" * 1000)
     assert Store.at(s3.uri("x")).read("a") == b"1" * 1000
+    with refusing(s3.endpoint, refusals) as endpoint:
+        slow = Store.at(f"{s3.uri('x')}?endpoint_override={endpoint.removeprefix('http://')}&scheme=http")
+        slow.move("a", "b")
+    with refusing(s3.endpoint, refusals) as endpoint:
+        slow = Store.at(f"{s3.uri('x')}?endpoint_override={endpoint.removeprefix('http://')}&scheme=http")
+        slow.delete("b")
+    assert Store.at(s3.uri("x")).list() == []
 
 
 def test_a_storage_that_stays_away_is_an_error_in_the_end(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,6 +129,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     Store.at(sys.argv[1]).write("record.npz", b"x" * 5000)
 except OSError as error:
+    print(error)
     sys.exit(error.errno)
 """
 
@@ -129,8 +137,10 @@ except OSError as error:
 def test_a_full_disk_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
     """The kernel refuses to grow the file (EFBIG), as it does on a full disk (ENOSPC): half way through."""
     Store.at(tmp_path).write("record.npz", b"old")
-    done = subprocess.run([sys.executable, "-c", FULL, str(tmp_path)], timeout=60, check=False)
+    command = [sys.executable, "-c", FULL, str(tmp_path)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60, check=False)
     assert done.returncode == errno.EFBIG
+    assert str(tmp_path / "record.npz") in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["record.npz"]
     assert (tmp_path / "record.npz").read_bytes() == b"old"
 
