@@ -1,4 +1,7 @@
-"""The ``flatleak`` command. Exit codes: 0 done, 1 replicas given up, 2 a mistake of the user, 130 Ctrl+C."""
+"""The ``flatleak`` command.
+
+Exit codes: 0 done, 1 replicas given up or storage that failed, 2 a mistake of the user, 130 Ctrl+C.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from trainables.registry import UserError
 
@@ -50,10 +54,14 @@ def example(line: str) -> dict[str, Any]:
 @app.command(**example("flatleak run digits --set subsets.seeds=128 --out runs/digits"))
 def run(spec: Spec, out: Out = None, address: Address = None, set_: Set = [], as_json: Json = False) -> None:  # noqa: B006
     """Trains what is missing of a sweep, audits it and draws its report. Run again to go on or to add."""
-    from sweep.launch import run as run_sweep
-
     values = _values(spec, set_)
-    outcome = run_sweep(_validated(values), out, address=address, console=errors)
+    try:
+        from sweep.launch import run as run_sweep
+
+        outcome = run_sweep(_validated(values), out, address=address, console=errors)
+    except KeyboardInterrupt:  # here, for typer ends any that leaves a command without a word
+        _say_how_to_go_on()
+        raise typer.Exit(130) from None
     if as_json:
         print(json.dumps(outcome.to_json()))
     else:
@@ -231,7 +239,7 @@ def _values(spec: str, assignments: list[str]) -> dict[str, Any]:
 
     values = override(read(spec), assignments)
     for place, name in import_strings(values):
-        errors.print(f"[yellow]runs your code:[/] {place}: {name}")
+        errors.print(f"[yellow]runs your code:[/] {escape(f'{place}: {name}')}")
     return values
 
 
@@ -255,11 +263,11 @@ def _as_dict(value: Any) -> Any:
 def _conclude(outcome: Any) -> None:
     done = outcome.trained
     for block in done.failed:
-        errors.print(
-            f"[red]given up:[/] {block.name}; see {outcome.directory}/failures/{block.address.stem}.json"
-        )
+        record = f"{outcome.directory}/failures/{block.address.stem}.json"
+        errors.print(f"[red]given up:[/] {escape(block.name)}; see {escape(record)}", soft_wrap=True)
     if done.fatal:
-        errors.print(f"[red]stopped:[/] {done.fatal}; what was trained is kept, run again when there is room")
+        why = f"{escape(done.fatal)}; what was trained is kept, run again when there is room"
+        errors.print(f"[red]stopped:[/] {why}", soft_wrap=True)
     if done.interrupted:
         _say_how_to_go_on()
     elif not done.fatal:
@@ -272,7 +280,9 @@ def _conclude(outcome: Any) -> None:
 
 def _say_how_to_go_on() -> None:
     command = shlex.join(["flatleak", *sys.argv[1:]])
-    errors.print(f"Stopped. Everything trained so far is kept; go on with\n  {command}", soft_wrap=True)
+    errors.print(
+        f"Stopped. Everything trained so far is kept; go on with\n  {escape(command)}", soft_wrap=True
+    )
 
 
 def main() -> None:
@@ -280,11 +290,11 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except UserError as error:
-        errors.print(f"[red]error:[/] {error}", soft_wrap=True)
+        errors.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        _say_how_to_go_on()
-        sys.exit(130)
+    except OSError as error:  # no bucket, no rights, no room: the storage's own words
+        errors.print(f"[red]error:[/] {escape(' '.join(str(error).split()))}", soft_wrap=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

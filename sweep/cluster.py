@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,8 @@ class Cluster:
 def connected(address: str | None, demand: Mapping[str, float]) -> Iterator[Cluster]:
     """Connects to Ray, or starts it here; what was started here is stopped at the end.
 
+    What Ray prints meanwhile, as of nodes that died, goes to standard error: output is for answers.
+
     Raises:
         UserError: no cluster answers at ``address``.
     """
@@ -45,15 +48,17 @@ def connected(address: str | None, demand: Mapping[str, float]) -> Iterator[Clus
     import ray
 
     mine = not ray.is_initialized()
-    if mine:
-        _start(resolve(address))
-    try:
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        slots = sum(_fit(node, demand) for node in nodes)
-        yield Cluster(_dashboard(), max(slots, 1), {**local_hardware(), "nodes": len(nodes), "slots": slots})
-    finally:
-        if mine:
-            ray.shutdown()
+    with redirect_stdout(sys.stderr):
+        try:
+            if mine:
+                _start(resolve(address))
+            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+            slots = sum(_fit(node, demand) for node in nodes)
+            hardware = {**local_hardware(), "nodes": len(nodes), "slots": slots}
+            yield Cluster(_dashboard(), max(slots, 1), hardware)
+        finally:
+            if mine:
+                ray.shutdown()
 
 
 def resolve(address: str | None) -> str:

@@ -199,7 +199,7 @@ def _render(now: Status) -> RenderableType:
         parts.append(
             f"[red]given up:[/] {escape(failure.block)} after {failure.attempts} attempts: "
             f"{escape(failure.error)}\n"
-            f"  traceback: {now.directory}/{failure.file}\n"
+            f"  traceback: {escape(now.directory)}/{failure.file}\n"
             f"  log: {escape(failure.log)}"
         )
     return Group(*parts)
@@ -215,7 +215,7 @@ def _headline(now: Status) -> str:
         return f"{line}, complete"
     where = now.directory if "://" not in now.directory else "SPEC"
     spec = f"{where}/spec.yaml" if where != "SPEC" else where
-    return f"{line}; nobody drives it, go on with `flatleak run {spec} --out {now.directory}`"
+    return f"{line}; nobody drives it, go on with `{escape(f'flatleak run {spec} --out {now.directory}')}`"
 
 
 def _percent(value: float | None) -> str:

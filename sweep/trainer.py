@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import signal
 import tempfile
+import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from sweep.cluster import Cluster, connected, local_hardware
 from sweep.loggers import make_loggers
@@ -90,7 +93,9 @@ class Trainer:
         by_id = {recipe.recipe_id: recipe for recipe in recipes}
         stock = take_stock(self.store, list(by_id), self.context.context_id, seeds)
         for problem in stock.set_aside:
-            self.console.print(f"[yellow]set aside, will be trained again:[/] {problem}", highlight=False)
+            self.console.print(
+                f"[yellow]set aside, will be trained again:[/] {escape(problem)}", highlight=False
+            )
         if not stock.missing:
             self._write_manifest(self._remembered())
             return Trained(stock.done.size, stock.done.size, 0, set_aside=stock.set_aside)
@@ -207,6 +212,7 @@ class Trainer:
         with (
             tempfile.TemporaryDirectory(prefix="flatleak-tune-") as scratch,
             Bar(self.console, tally, present) as bar,
+            _interrupts_kept(),
         ):
             trainable = tune.with_parameters(trial, job=job, dataset=self._data)
             trainable.__name__ = f"flatleak {self.spec.name}"  # what Ray's dashboard calls the actors
@@ -237,6 +243,17 @@ class Trainer:
             fatal=watch.fatal,
             set_aside=stock.set_aside,
         )
+
+
+@contextmanager
+def _interrupts_kept() -> Iterator[None]:
+    """Tune leaves its own SIGINT handler behind, which would swallow a Ctrl+C during the audit."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():  # else neither Tune nor this may set it
+            signal.signal(signal.SIGINT, before)
 
 
 def passes(recipe: Recipe) -> float:

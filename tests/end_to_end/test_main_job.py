@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import shutil
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from servers import environment
 
 from analysis import load_sweep
 from sweep import SweepSpec, run
 from trainables.records import RecordFile
 from trainables.storage import Store
+
+pytestmark = pytest.mark.timeout(900)  # a hang is to be found, a slow machine is not
 
 
 def records(directory: Path) -> dict[str, int]:
@@ -93,25 +99,46 @@ def test_replicas_do_not_depend_on_their_blocks(tmp_path: Path, ray_session: Non
     np.testing.assert_allclose(first.signal("test", "margin"), third.signal("test", "margin"), atol=1e-3)
 
 
-def test_ctrl_c_keeps_what_is_trained_and_says_how_to_go_on(tmp_path: Path) -> None:
-    settings = ["block=2", "stack=2", "subsets.seeds=200", "resources.cpu=0.5"]
-    command = ["run", "smoke", "--out", str(tmp_path), *(word for s in settings for word in ("--set", s))]
+def interrupted(out: Path, settings: list[str], *, when: Callable[[str], bool]) -> str:
+    """What a terminal showed of ``flatleak run smoke``, Ctrl+C being sent once ``when(shown)`` holds."""
+    command = ["run", "smoke", "--out", str(out), *(word for s in settings for word in ("--set", s))]
+    screen, terminal = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "sweep.cli", *command],
-        stderr=subprocess.PIPE,
-        text=True,
+        stdout=terminal,
+        stderr=terminal,
+        env=environment(TERM="xterm", COLUMNS="400"),
         start_new_session=True,
     )
-    deadline = time.monotonic() + 200
-    while not records(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=100)
-    assert process.returncode == 130
-    assert f"flatleak run smoke --out {tmp_path}" in err
-    assert "Traceback" not in err
+    os.close(terminal)
+    shown, sent = "", False
+    with suppress(OSError):  # the terminal's end
+        while part := os.read(screen, 65536):
+            shown += part.decode(errors="replace")
+            if not sent and when(shown):
+                os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all in the foreground
+                sent = True
+    os.close(screen)
+    assert process.wait(300) == 130, shown
+    assert sent
+    assert f"flatleak run smoke --out {out}" in shown
+    assert "Traceback" not in shown
+    assert not (out / "driver.json").exists()
+    return shown
+
+
+def test_ctrl_c_keeps_what_is_trained_and_says_how_to_go_on(tmp_path: Path) -> None:
+    settings = ["block=2", "stack=2", "subsets.seeds=200", "resources.cpu=0.5"]
+    interrupted(tmp_path, settings, when=lambda _: bool(records(tmp_path)))
     kept = records(tmp_path)
     assert 0 < len(kept) < 300
     for path in kept:
         RecordFile(Store.at(tmp_path), path).check()
-    assert not (tmp_path / "driver.json").exists()
+
+
+@pytest.mark.parametrize("phase", ["starting Ray", "timing a few steps", "auditing"])
+def test_ctrl_c_is_heard_in_every_phase(tmp_path: Path, phase: str) -> None:
+    settings = ["training.epochs=1", "audit.resamples=5000"]
+    interrupted(tmp_path, settings, when=lambda shown: phase in shown)
+    assert len(records(tmp_path)) == (6 if phase == "auditing" else 0)
+    assert not (tmp_path / "report.html").exists()

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
+from servers import S3
 
 from sweep.cli import app, main
 from sweep.spec import shipped
@@ -108,6 +109,7 @@ MISTAKES = [
         "search.space[0]: optimizer 'sam' needs rho",
     ),
     (["status", "full"], "is not a sweep directory"),
+    (["status", "runs[old]"], "runs[old] is not a sweep directory"),
     (["audit", "nowhere"], "is not a sweep directory"),
     (["audit", "nowhere.npz"], "nowhere.npz"),
     (["report", "nowhere"], "is not a sweep directory"),
@@ -130,6 +132,15 @@ def test_a_mistake_is_one_line_and_leaves_nothing_behind(
     assert err.count("\n") == 1
     assert out == ""
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_storage_that_fails_is_one_line_too(flatleak: Flatleak, s3: S3) -> None:
+    assert s3.endpoint
+    code, out, err = flatleak("run", "smoke", "--out", "s3://no-such-bucket/smoke")
+    assert (code, out) == (1, "")
+    assert "no-such-bucket" in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
 
 
 def test_an_unknown_option_is_a_mistake_too(flatleak: Flatleak) -> None:
