@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 
 from sweep import lease
 from sweep.cluster import require_local, resolve
@@ -112,7 +113,7 @@ def run(
 
 
 def _train(spec: SweepSpec, trainer: Trainer) -> Trained:
-    """The grid, then what the search finds beside it."""
+    """The grid, then what the search finds beside it; what it tried and dropped is not counted."""
     trained = trainer.train(spec.recipes, spec.subsets.range)
     if spec.search is None or trained.interrupted or trained.fatal:
         return trained
@@ -123,7 +124,13 @@ def _train(spec: SweepSpec, trainer: Trainer) -> Trained:
         return stopped
     listed = {recipe.recipe_id: recipe for recipe in [*spec.recipes, *found]}
     trainer.listed = list(listed.values())
-    return trainer.train(trainer.listed, spec.subsets.range)
+    verified = trainer.train(trainer.listed, spec.subsets.range)
+    return replace(
+        verified,
+        present=verified.present - trained.trained,
+        trained=verified.trained + trained.trained,
+        set_aside=trained.set_aside + verified.set_aside,
+    )
 
 
 def analyse_sweep(store: Store, dataset: Dataset, console: Console) -> None:
@@ -135,7 +142,7 @@ def analyse_sweep(store: Store, dataset: Dataset, console: Console) -> None:
     state = _state(store)
     if not store.exists(STATE) or store.read(STATE) != state:
         with console.status("auditing") as status:
-            audit_sweep(store, on_recipe=lambda label: status.update(f"auditing {label}"))
+            audit_sweep(store, on_recipe=lambda label: status.update(f"auditing {escape(label)}"))
         with console.status("drawing the report"):
             save_pictures(store, dataset)
             write_report(store)

@@ -38,7 +38,10 @@ def spec(*more: str) -> SweepSpec:
 @pytest.fixture(scope="module")
 def searched(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
     directory = tmp_path_factory.mktemp("search")
-    assert run(spec(), directory).exit_code == 0
+    outcome = run(spec(), directory)
+    assert outcome.exit_code == 0
+    recipes = len(json.loads((directory / "manifest.json").read_text())["recipes"])
+    assert (outcome.trained.present, outcome.trained.trained) == (0, 8 * recipes)
     return directory
 
 
