@@ -192,14 +192,8 @@ def agreement(sweeps: Sequence[Tables]) -> str:
             noise = [
                 f"{row[name]:.3f}" if row[name] == row[name] else "–" for name in ("reliability", "ceiling")
             ]
-            rows.append([tables.directory, str(int(row["replicas"])), found, *noise])
-    head = [
-        "sweep",
-        "replicas",
-        "rank correlation",
-        "with another set of replicas",
-        "the most that it could be",
-    ]
+            rows.append([tables.directory, row["scores"], str(int(row["replicas"])), found, *noise])
+    head = ["sweep", "scores of", "replicas", "rank correlation", "with other replicas", "at most possible"]
     return markdown(head, rows)
 
 

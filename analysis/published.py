@@ -1,10 +1,11 @@
 """Memorization from a sweep beside scores that others published for the same images.
 
-    python -m analysis.published runs/cifar10 scores.npz [recipe_id]
+    python -m analysis.published runs/cifar10 scores.npz [scores.npz ...]
 
-Prints its tables and leaves them in the sweep's ``results/published_<table>.parquet``. ``scores.npz`` holds
-``cscore[n]`` (Jiang et al. 2021, consistency: high = typical), or ``tr_idx`` and ``mem`` and the histogram
-``mem_cifar100_counts``, ``mem_cifar100_edges`` (Feldman and Zhang 2020), in the data set's original order.
+Prints the tables of the sweep's first recipe and leaves them in its ``results/published_<table>.parquet``.
+``scores.npz`` holds ``cscore[n]`` (Jiang et al. 2021, consistency: high = typical), or ``tr_idx`` and ``mem``
+and the histogram ``mem_cifar100_counts``, ``mem_cifar100_edges`` (Feldman and Zhang 2020), in the data set's
+original order.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import io
 import sys
 from collections.abc import Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -149,14 +151,22 @@ def _original_index(
     return index
 
 
-def main(directory: str, path: str, recipe_id: str | None = None) -> None:
+def main(directory: str, *paths: str) -> None:
+    """One table of each kind, the column ``scores`` saying which archive its rows are against."""
+    found: dict[str, list[pd.DataFrame]] = {}
+    for path in paths:
+        for name, table in published_study(directory, path).items():
+            found.setdefault(name, []).append(table.assign(scores=Path(path).stem))
     store = as_store(directory)
-    for name, table in published_study(directory, path, recipe_id).items():
-        buffer = io.BytesIO()
+    for name, parts in found.items():
+        table, buffer = pd.concat(parts, ignore_index=True), io.BytesIO()
         table.to_parquet(buffer, index=False)
         store.write(f"results/published_{name}.parquet", buffer.getvalue())
         print(f"{name}\n{table.to_string(index=False, float_format='{:.3f}'.format)}\n")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    try:
+        main(*sys.argv[1:])
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -79,6 +79,11 @@ class Tables:
     def of(source: str | PathLike[str] | Store | Tables) -> Tables:
         return source if isinstance(source, Tables) else Tables(as_store(source))
 
+    @property
+    def directory(self) -> str:
+        """The sweep directory's own name."""
+        return str(self.store).partition("?")[0].rstrip("/").rpartition("/")[2]
+
     def _parquet(self, name: str) -> pd.DataFrame:
         try:
             return pd.read_parquet(io.BytesIO(self.store.read(f"results/{name}.parquet")))
@@ -136,6 +141,15 @@ class Tables:
     @cached_property
     def search(self) -> pd.DataFrame:
         return self._parquet("search")
+
+    @cached_property
+    def published(self) -> pd.DataFrame:
+        """Agreement with published scores, where `analysis.published` was run."""
+        return self._parquet("published_agreement")
+
+    @cached_property
+    def published_histogram(self) -> pd.DataFrame:
+        return self._parquet("published_histogram")
 
     @cached_property
     def _curves(self) -> dict[str, dict[str, pd.DataFrame]]:

@@ -93,8 +93,10 @@ def test_the_command_leaves_its_tables_with_the_results(
 
     table = pd.DataFrame({"replicas": [4], "correlation": [-0.5]})
     monkeypatch.setattr(published, "published_study", lambda *_: {"agreement": table})
-    published.main(str(tmp_path), "scores.npz")
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "results/published_agreement.parquet"), table)
+    published.main(str(tmp_path), "a/first.npz", "second.npz")
+    left = pd.read_parquet(tmp_path / "results/published_agreement.parquet")
+    expected = pd.concat([table.assign(scores=name) for name in ("first", "second")], ignore_index=True)
+    pd.testing.assert_frame_equal(left, expected)
     assert "-0.500" in capsys.readouterr().out
 
 
