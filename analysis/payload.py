@@ -107,7 +107,7 @@ def summary(tables: Tables) -> dict[str, Any]:
         "risk": tables.default_risk.column,
         "attacks": drawn_attacks(tables),
         "selected": figures.default_recipes(tables),
-        "front": {"traces": templates(), "layout": LAYOUT, "mostBars": MOST_BARS},
+        "front": {"traces": templates(tables), "layout": LAYOUT, "mostBars": MOST_BARS},
         "base": BASE,
         "themes": THEMES,
         "palette": PALETTE,

@@ -197,6 +197,14 @@ class Tables:
         return sorted(varying, key=lambda n: (n != "optimizer", n in TRAINING, n))
 
     @cached_property
+    def common(self) -> str:
+        """The knobs that no recipe varies, which labels leave out: ``"epochs 40, batch_size 64"``."""
+        recipes = [dict(k) for k in self.manifest.get("recipes", {}).values()]
+        shared = recipes[0] if recipes else {}
+        same = {n: v for n, v in shared.items() if all(r.get(n) == v for r in recipes)}
+        return ", ".join(f"{name} {value}" for name, value in same.items() if name in TRAINING)
+
+    @cached_property
     def risks(self) -> dict[str, Risk]:
         """Risk columns by name, those with a figure for at least one recipe."""
         found = (risk_of(column) for column in self.recipes.columns)

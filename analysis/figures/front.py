@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,10 +68,11 @@ def _best_published(tables: Tables, points: NDArray[np.float64], reference: int 
     return int(candidates[np.argmin(points[candidates, 1])]) if len(candidates) else None
 
 
-def templates() -> dict[str, Trace]:
+def templates(tables: Tables) -> dict[str, Trace]:
     """The front's traces without data: Python fills them below, the page as its reader chooses."""
+    shared = "<br>".join(map(plain, textwrap.wrap(tables.common, 60)))
     bars = {"type": "data", "color": "@faint", "thickness": 1, "width": 0}
-    hover = "<b>%{text}</b><br>accuracy %{y:.2%}<br>risk %{x:.4g}<extra></extra>"
+    hover = f"<b>%{{text}}</b><br>accuracy %{{y:.2%}}<br>risk %{{x:.4g}}<br>{shared}<extra></extra>"
     return {
         "points": {
             "type": "scatter",
@@ -124,7 +126,7 @@ def front_traces(tables: Tables, risk: str | None = None) -> list[Trace]:
         below.append(_points(tables, info, name, k, rows) | _intervals(tables, info, rows))
         ahead = _points(tables, info, name, k, rows & info.on_front)
         above.append(ahead | {"showlegend": False, "error_x": {}, "error_y": {}})
-    blank = templates()
+    blank = templates(tables)
     line = blank["line"] | {"x": short(info.line[0], 5), "y": short(info.line[1], 6)}
     marked = {"reference": info.reference, "best published": info.baseline}
     shown = {name: i for name, i in marked.items() if i is not None}
@@ -135,7 +137,7 @@ def front_traces(tables: Tables, risk: str | None = None) -> list[Trace]:
 
 def _points(tables: Tables, info: FrontInfo, name: str, k: int, rows: NDArray[np.bool_]) -> Trace:
     """The k-th optimizer's recipes among ``rows``."""
-    blank = templates()["points"]
+    blank = templates(tables)["points"]
     look = {"color": PALETTE[k % len(PALETTE)], "symbol": SYMBOLS[k % len(SYMBOLS)]}
     return blank | {
         "x": short(info.value[rows], 5),
@@ -149,7 +151,7 @@ def _points(tables: Tables, info: FrontInfo, name: str, k: int, rows: NDArray[np
 
 def _intervals(tables: Tables, info: FrontInfo, rows: NDArray[np.bool_]) -> Trace:
     barred = np.ones(len(rows), bool) if len(rows) <= MOST_BARS else info.on_front
-    blank = templates()["points"]
+    blank = templates(tables)["points"]
     return {
         "error_x": blank["error_x"] | bars(tables, info.risk.column, barred, rows),
         "error_y": blank["error_y"] | bars(tables, ACCURACY, barred, rows),

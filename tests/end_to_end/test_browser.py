@@ -97,6 +97,18 @@ def test_opens_from_a_file_with_every_recipe_and_its_front(report: Path, opened:
     assert page.locator("#recipe-table tbody tr").count() == len(table)
 
 
+def test_hovering_tells_the_whole_recipe(report: Path, opened: Opener) -> None:
+    page = opened(report.as_uri())
+    page.evaluate("Plotly.Fx.hover('front-plot', [{curveNumber: 0, pointNumber: 0}])")
+    page.wait_for_selector("#front-plot .hoverlayer .hovertext")
+    shown = page.locator("#front-plot .hoverlayer .hovertext").first.text_content()
+    (recipe_id, label), *_ = recipes(report)["label"].items()
+    knobs = json.loads((report.parent / "manifest.json").read_text())["recipes"][recipe_id]
+    assert label in shown
+    for name, value in knobs.items():
+        assert f"{name}={value}" in shown or f"{name} {value}" in shown or str(value) in label, name
+
+
 def test_clicking_a_point_selects_it_and_drives_the_panels(report: Path, opened: Opener) -> None:
     page = opened(report.as_uri())
     page.locator("#panel-memorization").scroll_into_view_if_needed()
