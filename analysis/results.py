@@ -22,7 +22,7 @@ from analysis.intervals import holm, interval, p_value
 from analysis.metrics import roc
 from analysis.pareto import front_probability, hypervolume, pareto_front
 from analysis.proxies import proxy_table, risk_correlations
-from analysis.tables import DEFAULT_RISKS, Risk, risk_of
+from analysis.tables import Risk, front_risk
 from trainables.storage import Store
 
 ALWAYS_SHOWN = ("optimizer", "rho", "noise", "grad_reg")
@@ -69,7 +69,7 @@ class Results:
             for i, (recipe_id, ensemble) in enumerate(self.ensembles.items())
         ]
         table = pd.DataFrame(rows)
-        risk = _default_risk(table)
+        risk = front_risk(table)
         if risk is not None:
             columns = ["test_accuracy", risk.column]
             table["on_front"] = pareto_front(table[columns].to_numpy(float))
@@ -156,7 +156,7 @@ class Results:
     @property
     def history(self) -> pd.DataFrame:
         """Hypervolume of (test accuracy, default risk) beyond (0, 1), had the sweep stopped earlier."""
-        risk = _default_risk(self.recipes)
+        risk = front_risk(self.recipes)
         if risk is None:
             return pd.DataFrame(columns=["replicas", "hypervolume"])
         most = max(e.replicas for e in self.ensembles.values())
@@ -183,7 +183,7 @@ class Results:
     @property
     def notes(self) -> dict[str, Any]:
         """What was left out or could not be resolved, by label, and how the intervals were made."""
-        risk = _default_risk(self.recipes)
+        risk = front_risk(self.recipes)
         return {
             "reference": self.reference,
             "risk": risk.column if risk else None,
@@ -249,10 +249,3 @@ def _knobs(recipes: list[Mapping[str, Any]]) -> dict[str, list[Any]]:
         if name in ALWAYS_SHOWN or len(set(column)) > 1:
             columns[name] = column
     return columns
-
-
-def _default_risk(table: pd.DataFrame) -> Risk | None:
-    """The risk of the front: LiRA at the lowest rate that every recipe resolves, else the first there is."""
-    names = [c for c in table.columns if risk_of(c) and table[c].notna().all()]
-    wanted = [c for c in DEFAULT_RISKS if c in names] + names
-    return risk_of(wanted[0]) if wanted else None

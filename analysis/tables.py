@@ -69,6 +69,13 @@ def risk_of(column: str) -> Risk | None:
     return Risk(column, match[1], match[2]) if match else None
 
 
+def front_risk(table: pd.DataFrame) -> Risk | None:
+    """The risk that ``on_front`` is about: LiRA at the lowest rate that every recipe resolves, else the first there is."""
+    names = [c for c in table.columns if risk_of(c) and table[c].notna().all()]
+    wanted = [c for c in DEFAULT_RISKS if c in names] + names
+    return risk_of(wanted[0]) if wanted else None
+
+
 @dataclass(frozen=True)
 class Tables:
     """Lazy views of ``results/`` and the manifest of one sweep directory."""
