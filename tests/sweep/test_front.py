@@ -51,5 +51,5 @@ def test_every_letter_of_a_label_and_of_a_figure_is_there(width: int) -> None:
 def test_the_title_names_the_risk_of_the_front(lost: list[str], risk: str) -> None:
     title, *_ = shown(RECIPES.drop(columns=lost), 100).splitlines()
     assert title.strip() == f"● on the Pareto front of test accuracy and {risk}"
-    unresolved = RECIPES.assign(**dict.fromkeys(lost, [0.1, float("nan")]))
+    unresolved = RECIPES.assign(**{column: [0.1, float("nan")] for column in lost})
     assert shown(unresolved, 100).splitlines()[0].strip() == title.strip()
