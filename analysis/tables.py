@@ -70,7 +70,7 @@ def risk_of(column: str) -> Risk | None:
 
 
 def front_risk(table: pd.DataFrame) -> Risk | None:
-    """The risk of ``on_front``: LiRA at the lowest rate that every recipe resolves, else the first there is."""
+    """The risk of ``on_front``: LiRA at the lowest rate that all recipes resolve, else the first there is."""
     names = [c for c in table.columns if risk_of(c) and table[c].notna().all()]
     wanted = [c for c in DEFAULT_RISKS if c in names] + names
     return risk_of(wanted[0]) if wanted else None
