@@ -24,7 +24,7 @@ from sweep.spec import SweepSpec
 from trainables.datasets import Dataset
 from trainables.recipe import Recipe
 from trainables.records import Context
-from trainables.registry import lookup
+from trainables.registry import UserError, lookup
 from trainables.storage import Store
 from trainables.trial import Block, Failures, Job, trial
 
@@ -147,7 +147,12 @@ class Trainer:
             resources={name: v for name, v in demand.items() if name not in ("cpu", "gpu")},
             name="calibrate",
         )
-        return ray.get(task.remote(recipe, self._data, self.context.model, self._device, self._threads))
+        try:
+            return ray.get(task.remote(recipe, self._data, self.context.model, self._device, self._threads))
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, UserError):  # Ray's own text of it is a whole traceback
+                raise error.cause from None
+            raise
 
     @property
     def _device(self) -> str:
