@@ -94,7 +94,7 @@ def claims(sweeps: Sequence[Tables]) -> str:
     for tables in sweeps:
         name = tables.manifest["name"]
         for row in tables.claims.to_dict("records"):
-            definition = re.split(r": reproduced if|; \d+ %", row["definition"])[0]
+            definition = re.split(r": reproduced if|; \d+ ?%", row["definition"])[0]
             key = row["claim"], row["published"], re.sub(r"^alternative: ", "", definition)
             ends = (row["estimate"], row["low"], row["high"])
             cell = f"{VERDICTS[row['verdict']]} {figure(*ends, row['figure'], signed=True)}"

@@ -48,7 +48,7 @@ sweep when-short when --set training.epochs=5
 sweep mitigation mitigation
 sweep location30-mitigation location30 "${location[@]}" --set subsets.seeds=32 \
   --set 'grid=[{optimizer: sgd}, {optimizer: sam, rho: [0.1, 0.2]}]' --set 'search.replicas=[8, 16]' \
-  --set search.recipes=24 --set 'search.space=[{optimizer: sam, rho: {low: 0.05, high: 0.4, log: true},
+  --set search.recipes=16 --set 'search.space=[{optimizer: sam, rho: {low: 0.05, high: 0.4, log: true},
     noise: {low: 0.5, high: 8.0, log: true}, grad_reg: {low: 0.02, high: 0.3, log: true}, epochs: [10, 20, 30]}]'
 
 # Memorization beside published scores of the same images.
