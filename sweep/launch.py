@@ -93,7 +93,7 @@ def run(
         require_local(spec.resources.demand)
     dataset = load_dataset(spec.dataset)
     model = resolve_model(spec.model)
-    check(spec.recipes, dataset, model, spec.subsets.rule, spec.queries)
+    check([*spec.recipes, *spec.corners], dataset, model, spec.subsets.rule, spec.queries)
     context = Context(
         dataset=spec.dataset,
         fingerprint=dataset.fingerprint,
@@ -113,15 +113,16 @@ def run(
 
 
 def _train(spec: SweepSpec, trainer: Trainer) -> Trained:
-    """The grid, then what the search finds beside it; what it tried and dropped is not counted."""
+    """The grid, then what the search finds beside it; of what it dropped only what failed is counted."""
     trained = trainer.train(spec.recipes, spec.subsets.range)
     if spec.search is None or trained.interrupted or trained.fatal:
         return trained
     from sweep.search import Search
 
-    found, stopped = Search(spec, spec.search, trainer).run()
+    search = Search(spec, spec.search, trainer)
+    found, stopped = search.run()
     if stopped:
-        return stopped
+        return replace(stopped, failed=tuple(search.failed))
     listed = {recipe.recipe_id: recipe for recipe in [*spec.recipes, *found]}
     trainer.listed = list(listed.values())
     verified = trainer.train(trainer.listed, spec.subsets.range)
@@ -129,6 +130,7 @@ def _train(spec: SweepSpec, trainer: Trainer) -> Trained:
         verified,
         present=verified.present - trained.trained,
         trained=verified.trained + trained.trained,
+        failed=(*search.failed, *verified.failed),
         set_aside=trained.set_aside + verified.set_aside,
     )
 

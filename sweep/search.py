@@ -22,6 +22,7 @@ from trainables.registry import UserError
 
 if TYPE_CHECKING:
     from sweep.trainer import Trained, Trainer
+    from trainables.trial import Block
 
 Objectives = tuple[float, float]  # test accuracy, attack advantage
 MAXIMIZE = (True, False)
@@ -40,7 +41,8 @@ def require_optuna() -> Any:
 
 @dataclass
 class Search:
-    """One search on one sweep. ``history`` has a row for each recipe at each number of replicas.
+    """One search on one sweep. ``history`` has a row for each recipe at each number of replicas, ``failed``
+    are the blocks given up.
 
     Its subset seeds follow those of the sweep. What is found is then verified on subsets that it never
     saw: those of the sweep itself.
@@ -50,16 +52,24 @@ class Search:
     plan: SearchSpec
     trainer: Trainer
     history: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[Block] = field(default_factory=list)
     _knobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     _values: dict[tuple[str, int], Objectives] = field(default_factory=dict)
 
     def run(self) -> tuple[list[Recipe], Trained | None]:
-        """The non-dominated recipes at the most replicas; or none, and the run that ended early."""
+        """The non-dominated recipes at the most replicas; or none, and the run that ended early.
+
+        Raises:
+            UserError: a combination that cannot be trained at all, before its batch; or that none could be.
+        """
+        from trainables.lockstep import check
+
         candidates: dict[str, Recipe] = {}
-        study = self._study()
+        study, context = self._study(), self.trainer.context
         while len(study.trials) < self.plan.recipes:
             batch = [study.ask() for _ in range(min(self.plan.batch, self.plan.recipes - len(study.trials)))]
             recipes = [self._suggested(trial) for trial in batch]
+            check(recipes, self.trainer.dataset, context.model, context.subsets, context.queries)
             stopped = self._evaluate(recipes, stage=0)
             if stopped:
                 return [], stopped
@@ -100,6 +110,7 @@ class Search:
         if not new:
             return None
         trained = self.trainer.train(list(new.values()), self._seeds(stage))
+        self.failed += trained.failed
         if trained.interrupted or trained.fatal:
             return trained
         self._knobs |= {i: recipe.knobs for i, recipe in new.items()}

@@ -221,6 +221,12 @@ class SweepSpec(Part):
             recipes.append(recipe)
         return tuple(recipes)
 
+    @cached_property
+    def corners(self) -> tuple[Recipe, ...]:
+        """The recipes at both ends of every block of ``search.space``; none without a search."""
+        found = self.search.corners() if self.search else ()
+        return tuple(build_recipe({**self.training, **values}, at, values) for at, values in found)
+
     @model_validator(mode="after")
     def _everything_is_known(self) -> SweepSpec:
         _known("dataset", self.dataset["name"])
@@ -242,8 +248,7 @@ class SweepSpec(Part):
             raise UserError(
                 f"search.replicas: {odd} is odd; scheme 'half' pairs seeds, expected even numbers"
             )
-        for at, values in search.corners():
-            build_recipe({**self.training, **values}, at, values)
+        _ = self.corners  # refuses a knob that is wrong at either end
 
 
 def reference(recipes: Iterable[Recipe], wanted: str | Mapping[str, Any] | None) -> str | None:

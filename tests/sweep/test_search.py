@@ -86,6 +86,25 @@ def test_spaces_are_checked_before_anything_runs() -> None:
         spec("search.replicas=[4, 5]")
 
 
+def test_what_cannot_be_trained_says_so_before_it_is_tried(ray_session: None, tmp_path: Path) -> None:  # noqa: ARG001
+    private = "search.space=[{optimizer: dpsgd, clip: 1, target_epsilon: [%s]}]"
+    with pytest.raises(UserError, match=r"target_epsilon 1e-09 cannot be had"):
+        run(spec(private % "8, 1.0e-9"), tmp_path / "end")
+    assert not (tmp_path / "end").exists()
+    between = [private % "8, 1.0e-9, 8", "search.recipes=12", "search.batch=12", "training.epochs=1"]
+    with pytest.raises(UserError, match=r"target_epsilon 1e-09 cannot be had"):
+        run(spec(*between), tmp_path / "between")
+    assert not (tmp_path / "between" / "results").exists()
+
+
+def test_what_fails_only_in_the_search_is_told(ray_session: None, tmp_path: Path) -> None:  # noqa: ARG001
+    space = "search.space=[{optimizer: sgd, noise: [0, 1], lr: [0.1, 1.0e+30]}]"
+    outcome = run(spec(space, "training.epochs=1", "subsets.seeds=4", "search.replicas=[4]"), tmp_path)
+    assert outcome.exit_code == 1
+    assert {block.knobs["lr"] for block in outcome.trained.failed} == {1e30}
+    assert outcome.trained.replicas_there == outcome.trained.replicas
+
+
 def test_without_optuna_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(UserError, match=r"pip install 'flatleak\[search\]'"):
