@@ -38,7 +38,7 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. training.epochs=5; repeatable."),
 ]
 Out = Annotated[
-    str | None, typer.Option(metavar="DIR", help="The sweep directory; default runs/<name of the spec>.")
+    str | None, typer.Option(metavar="DIR", help="The sweep directory; default: runs/ and the spec's name.")
 ]
 Address = Annotated[
     str | None,
@@ -100,26 +100,42 @@ def specs(as_json: Json = False) -> None:
         print(f"{name:{width}}  {text}")
 
 
-@app.command(**example("flatleak audit runs/digits"))
+@app.command(**example("flatleak audit predictions.npz --attack lira --attack my_attacks:score"))
 def audit(
     source: Annotated[
         str, typer.Argument(metavar="DIR|FILE", help="A sweep directory or a predictions file.")
     ],
     out: Annotated[
-        str | None, typer.Option(metavar="DIR", help="For a file: where results go; default runs/<its name>.")
+        str | None,
+        typer.Option(metavar="DIR", help="For a file: where results go; default: runs/ and its name."),
     ] = None,
+    attack: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME", help="A registered attack, default, or package.module:function; repeatable."
+        ),
+    ] = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
-    """Audits a sweep directory again, or the predictions of models that you trained yourself."""
+    """Audits a sweep directory again, or the predictions of models that you trained yourself.
+
+    Without `--attack` it runs the attacks of the sweep's spec; those of every audit where it names none.
+    """
+    _show_code({"--attack": attack})
     if source.endswith(".npz"):
         from analysis.predictions import audit_predictions
 
-        results = audit_predictions(source, out)
+        results = audit_predictions(source, out, attacks=attack or None)
     else:
         from analysis.audit import audit_sweep
+        from sweep.launch import STATE
+        from trainables.storage import as_store
 
         _require(source)
-        results = audit_sweep(source)
+        store = as_store(source)
+        if attack and store.exists(STATE):
+            store.delete(STATE)  # or the next run would take these results for those of its spec
+        results = audit_sweep(store, attacks=attack or None)
     if as_json:
         print(results.recipes.to_json(orient="records"))
     else:
@@ -234,13 +250,19 @@ def monitor(
 
 def _values(spec: str, assignments: list[str]) -> dict[str, Any]:
     """The raw spec; code that reading it would run is shown first."""
-    from sweep.reading import import_strings, override
+    from sweep.reading import override
     from sweep.spec import read
 
     values = override(read(spec), assignments)
+    _show_code(values)
+    return values
+
+
+def _show_code(values: dict[str, Any]) -> None:
+    from sweep.reading import import_strings
+
     for place, name in import_strings(values):
         errors.print(f"[yellow]runs your code:[/] {escape(f'{place}: {name}')}")
-    return values
 
 
 def _validated(values: dict[str, Any]) -> Any:

@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
+from scipy.special import logsumexp
 from servers import S3
+from sklearn.metrics import roc_auc_score
 
 from sweep.cli import app, main
 from sweep.spec import shipped
@@ -112,6 +114,7 @@ MISTAKES = [
     (["status", "runs[old]"], "runs[old] is not a sweep directory"),
     (["audit", "nowhere"], "is not a sweep directory"),
     (["audit", "nowhere.npz"], "nowhere.npz"),
+    (["audit", "nowhere", "--attack", "lira"], "is not a sweep directory"),
     (["report", "nowhere"], "is not a sweep directory"),
     (["export", "nowhere"], "is not a sweep directory"),
     (["recommend", "nowhere", "--max-risk", "lira_auc=0.6"], "is not a sweep directory"),
@@ -178,6 +181,64 @@ def test_a_finished_sweep_answers_every_command(
     code, _, err = flatleak("recommend", str(sweep))
     assert code == 2
     assert err.count("\n") == 1
+
+
+ATTACKS = """
+def shifted(signals, members):
+    return signals.signal("train", "margin")[:, 0] - 1
+
+
+number = 3
+"""
+
+
+def test_attacks_are_chosen_by_name_and_a_users_own_is_shown_first(
+    flatleak: Flatleak, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_attacks.py").write_text(ATTACKS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    rng = np.random.default_rng(0)
+    labels, half = rng.integers(0, 3, 40), rng.random((6, 40)) < 0.5
+    members = np.stack([half, ~half], axis=1).reshape(12, 40)
+    logits = rng.normal(size=(12, 40, 3))
+    logits[:, np.arange(40), labels] += 1 + 2 * members
+    np.savez("mine.npz", logits=logits, labels=labels, members=members)
+    chosen = ["--attack", "correctness", "--attack", "own_attacks:shifted"]
+    code, out, err = flatleak("audit", "mine.npz", *chosen, "--json")
+    (row,) = json.loads(out)
+    assert code == 0
+    assert "runs your code: --attack[1]: own_attacks:shifted" in err
+    assert {key for key in row if key.endswith("_auc")} == {"correctness_auc", "shifted_auc"}
+    margin = logits - logsumexp(logits, axis=-1, keepdims=True)
+    margin = margin[:, np.arange(40), labels]
+    margin -= np.log(-np.expm1(margin))
+    assert row["shifted_auc"] == pytest.approx(roc_auc_score(members.ravel(), margin.ravel()))
+    _, out, _ = flatleak(
+        "audit", "mine.npz", "--attack", "default", "--attack", "own_attacks:shifted", "--json"
+    )
+    assert {"lira_auc", "shifted_auc"} <= set(json.loads(out)[0])
+    for name, line in {
+        "lyra": "attack 'lyra' is not known; did you mean 'lira'?",
+        "own_attacks:nothing": "attack 'own_attacks:nothing' cannot be imported",
+        "own_attacks:number": "attack 'own_attacks:number' is a int; expected a function",
+    }.items():
+        code, out, err = flatleak("audit", "mine.npz", "--attack", name)
+        assert (code, out) == (2, "")
+        assert line in err
+
+
+def test_a_run_after_an_audit_with_other_attacks_audits_as_its_spec_says(
+    flatleak: Flatleak, smoke_sweep: Path, tmp_path: Path
+) -> None:
+    sweep = shutil.copytree(smoke_sweep, tmp_path / "smoke")
+    flatleak("audit", str(sweep), "--attack", "loss")
+    table = pd.read_parquet(sweep / "results" / "recipes.parquet")
+    assert [name for name in table if name.endswith("_auc")] == ["loss_auc"]
+    code, _, _ = flatleak("run", "smoke", "--out", str(sweep))
+    assert code == 0
+    again = pd.read_parquet(sweep / "results" / "recipes.parquet")
+    before = pd.read_parquet(smoke_sweep / "results" / "recipes.parquet")
+    pd.testing.assert_frame_equal(again, before)
 
 
 def test_every_command_is_named_as_its_function() -> None:
