@@ -42,7 +42,9 @@ Out = Annotated[
 ]
 Address = Annotated[
     str | None,
-    typer.Option(help="An existing Ray cluster: auto, host:port or ray://host:port; default: Ray in here."),
+    typer.Option(
+        help="An existing Ray cluster that this machine is in: auto or host:port; default: Ray in here."
+    ),
 ]
 
 

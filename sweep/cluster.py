@@ -62,8 +62,18 @@ def connected(address: str | None, demand: Mapping[str, float]) -> Iterator[Clus
 
 
 def resolve(address: str | None) -> str:
-    """The cluster that is meant: the option, else what ``ray job submit`` and users set, else one in here."""
-    return address or os.environ.get("RAY_ADDRESS") or "local"
+    """The cluster that is meant: the option, else what ``ray job submit`` and users set, else one in here.
+
+    Raises:
+        UserError: a ``ray://`` address, behind which Tune would run in another process than what watches it.
+    """
+    meant = address or os.environ.get("RAY_ADDRESS") or "local"
+    if meant.startswith("ray://"):
+        raise UserError(
+            f"{'--address' if address else 'RAY_ADDRESS'} {meant!r}: Ray's client cannot drive a sweep; run "
+            "this on the head with --address auto, or send it there with `ray job submit`"
+        )
+    return meant
 
 
 def _start(address: str) -> None:

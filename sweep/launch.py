@@ -71,7 +71,7 @@ def run(
     Args:
         spec: what to sweep.
         out: the sweep directory, a path or URI; ``runs/<name>`` by default.
-        address: an existing Ray cluster (``auto``, ``host:port``, ``ray://``); else Ray is embedded here.
+        address: a Ray cluster that this machine is in (``auto``, ``host:port``); else Ray is embedded here.
         analyse: audit and report at the end, where every replica is there or given up.
         console: where progress goes; standard error by default.
 

@@ -98,6 +98,7 @@ MISTAKES = [
     ),
     (["run", "smoke", "--set", "dataset.train_size=1"], "1 training example leaves none for a half"),
     (["run", "smoke", "--set", "grid[1].noise=[3, 3]"], "grid[1]: repeats recipe 'sam rho=0.1 noise=3'"),
+    (["run", "smoke", "--address", "ray://head:10001"], "on the head with --address auto, or send it there"),
     (["run", "smoke", "--set", "resources.gpu=64"], "resources.gpu: 64 asked for a trial, this machine has"),
     (["run", "smoke", "--set", "resources.tpu=1"], "resources.tpu: 1 asked for a trial, this machine has 0"),
     (["run", "smoke", "--out", "full"], "is not a sweep directory: it holds files but no manifest.json"),
