@@ -1,9 +1,11 @@
-# Two commands set up everything they need in .venv: `make demo` and `make test`.
+# Each sets up everything it needs in .venv: `make demo`, `make test`, and `make findings` (hours).
 PYTHON ?= python3
 BIN := .venv/bin
 export RAY_USAGE_STATS_ENABLED = 0
 
-.PHONY: demo test lint clean
+export DATA
+
+.PHONY: demo test lint findings clean
 
 demo: .venv/installed
 	$(BIN)/flatleak run digits --out runs/digits
@@ -15,6 +17,10 @@ lint: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+findings: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[search]'
+	bash docs/studies.sh
 
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "flatleak needs Python 3.11 or later; run make PYTHON=/path/to/python3.11")'
