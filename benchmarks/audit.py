@@ -59,10 +59,12 @@ def plain_lira(margin: Array, members: Array, target: int, online: bool, varianc
     return (z[0] ** 2 - z[1] ** 2) / 2 + np.log(spread[0] / spread[1])
 
 
-def plain_rmia(p: Array, population: Array, target: int) -> Array:
+def plain_rmia(p: Array, members: Array, population: Array, target: int) -> Array:
     """One target, online: every pair of an example and a population point."""
     shadows = np.arange(len(p)) != target
-    ratio_x = p[target] / p[shadows].mean(axis=0, dtype=np.float64)
+    mask = members[shadows]
+    sides = [np.mean(p[shadows], axis=0, dtype=np.float64, where=side) for side in (mask, ~mask)]
+    ratio_x = p[target] / (sum(sides) / 2)
     ratio_z = population[target] / population[shadows].mean(axis=0, dtype=np.float64)
     return (ratio_x[:, None] / ratio_z[None, :] > 1).mean(axis=1)
 
@@ -105,7 +107,7 @@ def attacks() -> None:
 
     p, z = 1 / (1 + np.exp(-margin)), rng.beta(3, 1, (REPLICAS, POPULATION)).astype(np.float32)
     few = EXAMPLES // 10
-    tenth, want = best(lambda: plain_rmia(p[:, :few], z, 0), runs=1)
+    tenth, want = best(lambda: plain_rmia(p[:, :few], members[:, :few], z, 0), runs=1)
     every, have = best(lambda: rmia(p, members, z), runs=1)
     np.testing.assert_allclose(have[0, :few], want, atol=1e-9)
     print(

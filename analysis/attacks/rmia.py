@@ -26,13 +26,14 @@ def rmia(
 
     ``p_true[R, n]`` probabilities of the true class, ``members[R, n]``, ``population[R, m]`` the same
     probabilities on points that no replica trained on -> scores ``[R, n]`` in [0, 1] (Zarifzadeh et al. 2024,
-    equations 8 and 9, appendix B.2.2). Online p(x) is the mean over all shadows; offline it is ((1+a) mean
-    over OUT shadows + (1-a)) / 2, with one ``a`` or one a target ``[R]``; p(z) likewise, with every shadow
-    OUT. A ratio of 0 to 0 is 0 for x and beats nothing for z. NaN where there is no shadow to average.
+    equations 8 and 9, appendix B.2.2). Online p(x) is (mean over IN shadows + mean over OUT shadows) / 2;
+    offline it is ((1+a) mean over OUT shadows + (1-a)) / 2, with one ``a`` or one a target ``[R]``. p(z) is
+    the mean over all shadows, offline put through the same line, since no replica trained on z. A ratio of 0
+    to 0 is 0 for x and beats nothing for z. NaN where a side that the score needs has no shadow: both online,
+    OUT offline.
 
-    With exact halves a member's shadows hold its example IN once less often than a non-member's, so online
-    p(x) differs by 1/(R-1) of the leakage: AUC is 0.003 too high at 64 replicas and 0.03 at 8 (simulated, at
-    0.72). Without leakage nothing differs.
+    The two sides weigh alike online because with exact halves a member has one IN shadow fewer than a
+    non-member: a mean over all shadows would be lower for members by 1/(R-1) of the leakage.
 
     Cost: one sort of the population a target and one binary search an example; no n x m array.
     """
@@ -40,17 +41,19 @@ def rmia(
     replicas, n = p.shape
     mask = masks(members, replicas, n)
     slopes = np.broadcast_to(np.asarray(a, np.float64), (replicas,))
-    totals = p.sum(axis=0, dtype=np.float64), z.sum(axis=0, dtype=np.float64)
-    out_total, out_count = _out_sums(p, mask)
+    total_z = z.sum(axis=0, dtype=np.float64)
+    out_total, out_count = _sums(p, ~mask)
+    in_total, in_count = _sums(p, mask) if online else (out_total, out_count)
     scores = np.empty((replicas, n))
     for t in range(replicas):
         target = p[t].astype(np.float64)
-        mean_z = _mean(totals[1] - z[t], replicas - 1)
+        mean_z = _mean(total_z - z[t], replicas - 1)
+        own = ~mask[t]
+        mean_x = _mean(out_total - target * own, out_count - own)
         if online:
-            mean_x = _mean(totals[0] - target, replicas - 1)
+            mean_x = (mean_x + _mean(in_total - target * mask[t], in_count - mask[t])) / 2
         else:
-            own = ~mask[t]
-            mean_x = _offline(_mean(out_total - target * own, out_count - own), slopes[t])
+            mean_x = _offline(mean_x, slopes[t])
             mean_z = _offline(mean_z, slopes[t])
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             ratio_z = np.sort(z[t] / mean_z)
@@ -72,7 +75,7 @@ def choose_a(p_true: ArrayLike, members: ArrayLike) -> Floats:
     replicas = len(p)
     if replicas < 4:
         return np.full(replicas, A)
-    out_total, out_count = _out_sums(p, mask)
+    out_total, out_count = _sums(p, ~mask)
     chosen = np.empty(replicas)
     for t in range(replicas):
         # Seeds 2k and 2k+1 are complements: a partner would not be a shadow like the others.
@@ -86,9 +89,9 @@ def choose_a(p_true: ArrayLike, members: ArrayLike) -> Floats:
     return chosen
 
 
-def _out_sums(p: Floats, mask: Bools) -> tuple[Floats, Floats]:
-    """Sum and number of the OUT replicas' probabilities of each example."""
-    return (p * ~mask).sum(axis=0, dtype=np.float64), (~mask).sum(axis=0)
+def _sums(p: Floats, side: Bools) -> tuple[Floats, Floats]:
+    """Sum and number of the probabilities of each example by the replicas on one side of it."""
+    return (p * side).sum(axis=0, dtype=np.float64), side.sum(axis=0)
 
 
 def _mean(total: Floats, count: Floats | int) -> Floats:
