@@ -6,11 +6,12 @@ import logging
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
+from sweep.pulse import patience, watched
 from trainables.registry import UserError
 
 QUIET = {
@@ -35,10 +36,13 @@ class Cluster:
 
 
 @contextmanager
-def connected(address: str | None, demand: Mapping[str, float]) -> Iterator[Cluster]:
+def connected(
+    address: str | None, demand: Mapping[str, float], on_lost: Callable[[], None]
+) -> Iterator[Cluster]:
     """Connects to Ray, or starts it here; what was started here is stopped at the end.
 
-    What Ray prints meanwhile, as of nodes that died, goes to standard error: output is for answers.
+    ``on_lost`` is called, from a thread, where the head stays silent; soon after, Ray ends this process. What
+    Ray prints meanwhile, as of nodes that died, goes to standard error: output is for answers.
 
     Raises:
         UserError: no cluster answers at ``address``.
@@ -55,7 +59,8 @@ def connected(address: str | None, demand: Mapping[str, float]) -> Iterator[Clus
             nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
             slots = sum(_fit(node, demand) for node in nodes)
             hardware = {**local_hardware(), "nodes": len(nodes), "slots": slots}
-            yield Cluster(_dashboard(), max(slots, 1), hardware)
+            with watched(ray.get_runtime_context().gcs_address, patience(), on_lost):
+                yield Cluster(_dashboard(), max(slots, 1), hardware)
         finally:
             if mine:
                 ray.shutdown()

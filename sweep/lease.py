@@ -3,6 +3,7 @@
 The lease is ``driver.json``: who drives (host, process, job), since when, its last sign of life, and the
 figures that ``flatleak status`` shows from any terminal. On a disk the hand-over is exclusive. Object stores
 have no exclusive create here: the last of two simultaneous starters wins, the other stops at its next beat.
+Whether a driver on another host lives is seen by watching its lease change: clocks of two hosts may differ.
 Either way no record can be corrupted: records are content-addressed and appear whole.
 """
 
@@ -55,11 +56,14 @@ class Driver:
         )
 
     @property
+    def near(self) -> bool:
+        """Whether it was started on this host, since its last boot: whether it runs can then be seen."""
+        return self.host == socket.gethostname() and self.born.startswith(_boot())
+
+    @property
     def alive(self) -> bool:
-        """On this host, whether that very process runs; elsewhere, whether it gave a sign of life lately."""
-        if self.host == socket.gethostname() and self.born.startswith(_boot()):
-            return _born(self.pid) == self.born
-        return time.time() - self.beat < self.stale
+        """Near, whether that very process runs; elsewhere, whether the clocks say so, enough for a look."""
+        return _born(self.pid) == self.born if self.near else time.time() - self.beat < self.stale
 
     def __str__(self) -> str:
         where = f"process {self.pid} on {self.host}" + (f" (job {self.job})" if self.job else "")
@@ -110,24 +114,38 @@ class Lease:
 def hold(store: Store, *, beat: float = BEAT, stale: float = STALE) -> Lease:
     """Takes the lease of a sweep directory; use as a context manager.
 
-    A lease whose driver died is taken over: at once where that can be seen (same host), else once it is
-    ``stale`` seconds old.
+    A lease whose driver died is taken over: at once where that can be seen (same host), else when it has not
+    changed for its ``stale`` seconds on the clock here.
 
     Raises:
         UserError: another driver is alive.
     """
     mine = Driver.here(stale)
     lease = Lease(store, mine, beat)
+    silent = _silent(store)
     with _exclusive(store):
         other = driver(store)
-        if other is not None and other.alive:
-            wait = "" if other.host == mine.host else f", or wait {other.stale:.0f} s if that host is gone"
+        if other is not None and (other.alive if other.near else other != silent):
             raise UserError(
                 f"sweep {store} is already driven by {other}; watch it with `flatleak status {store}`, "
-                f"or stop that process first{wait}"
+                "or stop that process first"
             )
         lease._write()
     return lease
+
+
+def _silent(store: Store) -> Driver | None:
+    """The lease of a driver elsewhere that stayed as it is for as long as makes it stale; else None."""
+    first = driver(store)
+    if first is None or first.near:
+        return None
+    log.warning("%s was driven by %s; watching up to %.0f s whether it still is", store, first, first.stale)
+    end = time.monotonic() + first.stale
+    while time.monotonic() < end:
+        time.sleep(min(1.0, first.stale / 10))
+        if driver(store) != first:
+            return None
+    return first
 
 
 def driver(store: Store) -> Driver | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import tempfile
 import threading
@@ -110,11 +111,23 @@ class Trainer:
             import ray
 
             with self.console.status("starting Ray" if not self.address else f"connecting to {self.address}"):
-                self._cluster = self._open.enter_context(connected(self.address, self.spec.resources.demand))
+                self._cluster = self._open.enter_context(
+                    connected(self.address, self.spec.resources.demand, self._lost)
+                )
             if self._cluster.url:
                 self.console.print(f"Ray dashboard: {self._cluster.url}", highlight=False)
             self._data = ray.put(self.dataset)
         return self._cluster
+
+    def _lost(self) -> None:
+        """Ends the process, as Ray is about to, but not without a word."""
+        self.console.show_cursor()
+        self.console.print(
+            "[red]stopped:[/] the Ray cluster is lost, its head answers no more; what was trained is kept,"
+            f" the same command on a cluster that answers goes on with {escape(str(self.store))}",
+            soft_wrap=True,
+        )
+        os._exit(1)
 
     def _remembered(self) -> Speed | None:
         """What an earlier run of this context measured. Its stack is binding: bits depend on it."""

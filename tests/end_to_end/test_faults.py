@@ -116,7 +116,7 @@ def drive(cluster: Any, tmp_path: Path) -> Iterator[Callable[..., Driver]]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=environment(RAY_gcs_rpc_server_reconnect_timeout_s="3", FLATLEAK_DEATHS=str(deaths)),
+            env=environment(RAY_gcs_rpc_server_reconnect_timeout_s="10", FLATLEAK_DEATHS=str(deaths)),
         )
         started.append(process)
         return Driver(process, directory)
@@ -232,8 +232,12 @@ def test_the_head_is_lost_and_another_cluster_goes_on(drive: Any, undisturbed: P
         driver = drive(on=doomed)
         driver.wait_for(lambda: len(driver.records()) >= 2)
         doomed.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
-        code, _ = driver.finish()
-        assert code != 0
+        code, outcome = driver.finish()
+        assert code == 1
+        (line,) = [line for line in outcome["errors"].splitlines() if line.startswith("stopped:")]
+        assert "the Ray cluster is lost" in line
+        assert str(driver.directory) in line
+        assert "Traceback" not in outcome["errors"]
     finally:
         doomed.shutdown()
     before = driver.records()
