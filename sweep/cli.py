@@ -1,6 +1,6 @@
 """The ``flatleak`` command.
 
-Exit codes: 0 done, 1 replicas given up or storage that failed, 2 a mistake of the user, 130 Ctrl+C.
+Exit codes: 0 done, 1 replicas given up, or a storage or cluster that failed, 2 a user's mistake, 130 Ctrl+C.
 """
 
 from __future__ import annotations

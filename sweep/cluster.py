@@ -37,7 +37,7 @@ class Cluster:
 
 @contextmanager
 def connected(
-    address: str | None, demand: Mapping[str, float], on_lost: Callable[[], None]
+    address: str | None, demand: Mapping[str, float], on_lost: Callable[[], None] = lambda: None
 ) -> Iterator[Cluster]:
     """Connects to Ray, or starts it here; what was started here is stopped at the end.
 
