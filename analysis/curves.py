@@ -86,7 +86,7 @@ class Curves(NamedTuple):
             return Rates(ins / ins[:, -1:], outs / outs[:, -1:])
 
     def bootstrap(
-        self, weights: Floats, estimates: Mapping[str, float]
+        self, weights: Floats, estimates: Mapping[str, float], noise: Floats | None = None
     ) -> tuple[dict[str, Floats], dict[str, Floats]]:
         """The figures of every resample ``weights[B, U]``, ``[B]`` each; a cache-sized part of B at a time.
 
@@ -94,7 +94,8 @@ class Curves(NamedTuple):
         resamples twice: their draws are moved to the estimate less that bias, which the resamples themselves
         measure. Without leakage many thresholds do about as well and the estimate profits from the noise of
         all, more than resampling shows: a quarter of the intervals would lie above 0. So these figures have
-        other draws for their lower ends, the second result: see `_least`.
+        other draws for their lower ends, the second result: see `_least`. ``noise[B, K]`` is what TPR - FPR
+        at each threshold varies beyond the resamples; only the lower ends heed it.
         """
         step = max(1, _CACHE // self.ins.shape[1])
         parts, gaps = [], []
@@ -106,7 +107,8 @@ class Curves(NamedTuple):
         for name in BEST_THRESHOLD:
             draws[name] += 2 * (estimates[name] - draws[name].mean())
         whole = self.rates(np.ones((1, weights.shape[1]), np.float32))
-        lower = _least(estimates["advantage"], (whole.tpr - whole.fpr)[0], np.concatenate(gaps))
+        drawn = np.concatenate(gaps) + (0 if noise is None else noise)
+        lower = _least(estimates["advantage"], (whole.tpr - whole.fpr)[0], drawn)
         return draws, {"advantage": lower, "balanced_accuracy": (1 + lower) / 2}
 
 

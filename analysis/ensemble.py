@@ -109,9 +109,13 @@ class Ensemble:
         return np.arange(self.replicas)
 
     def restrict(self, seeds: Array) -> Ensemble:
-        """The same ensemble with only the replicas of these subset seeds."""
+        """The same ensemble with only the replicas of these subset seeds; what was kept stays kept."""
         blocks = [Block(b.source, b.rows[np.isin(b["seeds"], seeds)]) for b in self.blocks]
-        return replace(self, blocks=[b for b in blocks if len(b.rows)], memo=None)
+        memo = self.memo
+        if memo is not None:
+            rows = np.isin(self.seeds, seeds)
+            memo = {name: values[rows] for name, values in memo.items()}
+        return replace(self, blocks=[b for b in blocks if len(b.rows)], memo=memo)
 
 
 def ensemble_of(record: Record, label: str = "", recipe_id: str = "") -> Ensemble:

@@ -84,9 +84,9 @@ class Results:
         """Every recipe minus the reference over the subset seeds that both have, figure by figure.
 
         ``p_adjusted`` is Holm's over the recipes compared in one figure. Where the seeds differ, both sides
-        are audited again on the shared ones, so that no side has more shadows. The choice of the shadows is
-        not redrawn: of simulated pairs of equally leaking recipes with 64 replicas, LiRA's AUC differed at
-        p < 0.05 in 8 %, its advantage in 12 % (20 and 17 % where neither leaked); read LiRA's p-values so.
+        are audited again on the shared ones, so that no side has more shadows. Of simulated pairs of equally
+        leaking recipes with 32 or 64 replicas, LiRA's figures differed at p < 0.05 in 1 to 8 %, where neither
+        leaked in 3 to 10 %; figures of thresholds a class, which lack a noise (see `audit`), in up to 17 %.
         """
         rows = []
         for recipe_id in self.ensembles:

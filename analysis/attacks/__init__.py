@@ -40,13 +40,15 @@ class Attack:
 
     ``signals`` is the Ensemble, for its `signal`, `labels_train` and `labels_test`. ``decides``: scores above
     0 mean "member". ``queries``: how many queries an example it needs. ``population``: needs test examples.
-    ``default``: part of every audit.
+    ``shadows``: all targets' scores on an example err together with its shadows, which intervals must hold;
+    costs one more run. ``default``: part of every audit.
     """
 
     function: Function
     decides: bool = False
     queries: int = 1
     population: bool = False
+    shadows: bool = False
     default: bool = True
 
     def lacks(self, signals: Ensemble) -> str | None:
@@ -101,7 +103,7 @@ def _quantile(signals: Ensemble, members: Bools) -> Floats:
 
 # A new attack is one function and one line here. Those with `default=False` run when they are named.
 ATTACKS: dict[str, Attack] = {
-    "lira": Attack(_lira(variance="auto")),
+    "lira": Attack(_lira(variance="auto"), shadows=True),
     "lira_offline": Attack(_lira(variance="auto", online=False)),
     "rmia": Attack(_rmia(online=True), population=True),
     "rmia_offline": Attack(_rmia(online=False), population=True),
@@ -116,8 +118,8 @@ ATTACKS: dict[str, Attack] = {
     ),
     "calibrated_loss": Attack(lambda s, m: calibrated_loss(_plain(s, "log_p_true"), m)),
     "label_only": Attack(_label_only, decides=True, queries=2),
-    "lira_per_example": Attack(_lira(variance="per_example"), default=False),
-    "lira_pooled": Attack(_lira(variance="pooled"), default=False),
+    "lira_per_example": Attack(_lira(variance="per_example"), shadows=True, default=False),
+    "lira_pooled": Attack(_lira(variance="pooled"), shadows=True, default=False),
     "lira_offline_per_example": Attack(_lira(variance="per_example", online=False), default=False),
     "lira_offline_pooled": Attack(_lira(variance="pooled", online=False), default=False),
     "entropy_global": Attack(_threshold("entropy", sign=-1, per_class=False), decides=True, default=False),

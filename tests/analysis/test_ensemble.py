@@ -80,6 +80,12 @@ def test_restrict_keeps_these_seeds_only(tmp_path: Path) -> None:
     assert part.seeds.tolist() == [1, 5]
     np.testing.assert_array_equal(part.members, ensemble.members[[1, 5]])
     assert ensemble.restrict(np.array([0, 1])).seeds.tolist() == [0, 1]
+    kept = ensemble.kept()
+    kept.signal("train", "margin")
+    again = kept.restrict(np.array([1, 5, 99]))
+    assert again.seeds.tolist() == part.seeds.tolist()
+    for name in ("margin", "entropy"):  # read before and after
+        np.testing.assert_array_equal(again.signal("train", name), part.signal("train", name))
 
 
 def test_kept_reads_each_signal_once(tmp_path: Path) -> None:
