@@ -65,5 +65,23 @@ def test_what_a_user_must_change_is_marked() -> None:
     assert re.findall(r"ami-\S+", re.sub(r"#.*", "", TEXT)) == ["ami-CHANGE-ME"]
 
 
+def test_every_ray_command_and_flag_exists(cluster: dict[str, Any]) -> None:
+    import click
+    from ray.scripts.scripts import cli
+
+    starts = cluster["head_start_ray_commands"] + cluster["worker_start_ray_commands"]
+    text = "\n".join([(ROOT / "docs" / "cluster.md").read_text().replace("\\\n", " "), *starts])
+    names = "|".join(sorted(cli.commands, key=len, reverse=True))
+    found = re.findall(rf"(?:^ *|[`\"/ ])ray ((?:job )?(?:{names}|submit))\b([^`\"\n]*)", text, re.MULTILINE)
+    assert {name for name, _ in found} >= {"up", "exec", "down", "job submit", "symmetric-run", "start"}
+    for name, rest in found:
+        command: click.Command = cli
+        for word in name.split():
+            command = command.commands[word]  # type: ignore[attr-defined]
+        known = {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)}
+        given = re.findall(r"--[a-z][a-z-]*", rest.partition(" -- ")[0])
+        assert set(given) <= known, name
+
+
 def test_no_secret_is_in_the_file() -> None:
     assert not re.search(r"AKIA[0-9A-Z]{16}|aws_secret|[0-9a-f]{64}", TEXT)
