@@ -88,7 +88,8 @@ class Lease:
                 now = driver(self._store)
                 if now is not None and now.token != self._driver.token:
                     log.error("%s is now driven by %s; this run stops", self._store, now)
-                    os.kill(os.getpid(), signal.SIGINT)
+                    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as in a shell's `... &`
+                    os.kill(os.getpid(), signal.SIGTERM if ignored else signal.SIGINT)
                     return
                 self._write()
             except OSError as error:  # storage that refuses briefly must not end a sweep

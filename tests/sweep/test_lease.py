@@ -81,8 +81,11 @@ with lease.hold(Store.at(sys.argv[1]), beat=0.05):
 """
 
 
-def driving(store: Store) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", DRIVER, str(store)]
+def driving(store: Store, *, background: bool = False) -> subprocess.Popen[str]:
+    """A driver; in the background as a script starts one with ``&``, deaf to Ctrl+C."""
+    hears = "SIG_IGN" if background else "default_int_handler"
+    script = f"import signal\nsignal.signal(signal.SIGINT, signal.{hears})\n{DRIVER}"
+    command = [sys.executable, "-c", script, str(store)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "driving\n"
@@ -107,11 +110,15 @@ def test_a_process_number_used_again_is_not_the_driver(tmp_path: Path) -> None:
     assert not lease.driver(store).alive
 
 
-def test_a_driver_whose_lease_was_taken_stops_itself(store: Store) -> None:
-    process = driving(store)
+@pytest.mark.parametrize("background", [False, True], ids=["foreground", "background"])
+def test_a_driver_whose_lease_was_taken_stops_itself(store: Store, background: bool) -> None:
+    process = driving(store, background=background)
     other = elsewhere(store)
     _, errors = process.communicate(timeout=120)
-    assert process.returncode == -signal.SIGINT or "KeyboardInterrupt" in errors
+    if background:
+        assert process.returncode == -signal.SIGTERM
+    else:
+        assert process.returncode == -signal.SIGINT or "KeyboardInterrupt" in errors
     assert "now driven by process 4711 on elsewhere" in errors
     assert lease.driver(store) == other
 
