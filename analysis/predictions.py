@@ -57,12 +57,12 @@ def audit_predictions(
 ) -> Results:
     """Audits a predictions file into the sweep directory ``out``: its record, manifest and ``results/``.
 
-    ``out`` is ``runs/<name of the file>`` by default; ``options`` are those of `analysis.audit.audit_sweep`.
+    ``out`` is ``runs/<name of the file>`` by default; ``options`` are those of `results.audit_sweep`.
 
     Raises:
         UserError: what is wrong with the file, or ``out`` holds another sweep.
     """
-    from analysis.audit import audit_sweep
+    from analysis.results import audit_sweep
 
     store = as_store(out or Path("runs") / Path(path).stem)
     record = read_predictions(path)

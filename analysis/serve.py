@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from os import PathLike
 from typing import Any, NamedTuple
 
-from analysis.audit import audit_sweep
 from analysis.report import page, payload, title
+from analysis.results import audit_sweep
 from analysis.tables import Tables
 from trainables.records import Address
 from trainables.registry import UserError

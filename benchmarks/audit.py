@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
 from analysis.attacks import lira, rmia, threshold
-from analysis.audit import audit_sweep
+from analysis.results import audit_sweep
 from trainables.records import Address, Context, Record, Signals, content_id, write_record
 from trainables.storage import Store
 from trainables.subsets import Subsets, draw_members

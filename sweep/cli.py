@@ -129,7 +129,7 @@ def audit(
 
         results = audit_predictions(source, out, attacks=attack or None)
     else:
-        from analysis.audit import audit_sweep
+        from analysis.results import audit_sweep
         from sweep.launch import STATE
         from trainables.storage import as_store
 

@@ -137,9 +137,9 @@ def _train(spec: SweepSpec, trainer: Trainer) -> Trained:
 
 def analyse_sweep(store: Store, dataset: Dataset, console: Console) -> None:
     """Audits every ensemble, draws the report and shows the front; with nothing changed only the last."""
-    from analysis.audit import audit_sweep
     from analysis.pictures import save_pictures
     from analysis.report import write_report
+    from analysis.results import audit_sweep
 
     state = _state(store)
     if not store.exists(STATE) or store.read(STATE) != state:

@@ -13,10 +13,10 @@ from simulated_records import simulate
 
 from analysis import audit, load_sweep
 from analysis.attacks import ATTACKS, lira
-from analysis.audit import audit_sweep
 from analysis.curves import visible
 from analysis.ensemble import ensemble_of
 from analysis.metrics import auc, roc, tpr_at_fpr
+from analysis.results import audit_sweep
 from trainables.records import Address, content_id, write_record
 from trainables.registry import UserError
 from trainables.storage import Store
