@@ -11,13 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from torch import Tensor
 
-from trainables.recipe import Recipe
 from trainables.registry import UserError
+
+if TYPE_CHECKING:
+    from trainables.recipe import Recipe  # which itself reads the registry of optimizers
 
 Params = dict[str, Tensor]
 State = dict[str, Tensor]

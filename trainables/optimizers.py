@@ -5,15 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd as momentum_sgd
 
 from trainables.gradients import GradFn, Params, State, Step, asam, esam, fsam, gsam, looksam, sam, sgd
-from trainables.recipe import Recipe
 from trainables.registry import UserError
+
+if TYPE_CHECKING:
+    from trainables.recipe import Recipe  # which itself reads the registry of optimizers
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ BASES = {"sgd": ("momentum",), "adamw": ("momentum", "square", "steps")}
 class UpdateRule:
     """The composed rule of one recipe.
 
+    >>> from trainables import Recipe
     >>> rule = update_rule(Recipe(optimizer="sam", rho=0.1, momentum=0, weight_decay=0))
     >>> params = {"w": torch.tensor([[3.0, 4.0]])}
     >>> params, state = rule.step(params, rule.init(params), lambda p: {"w": p["w"]}, lr=0.5)
