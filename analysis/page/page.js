@@ -706,7 +706,8 @@ function drawIntro() {
   $("name").textContent = data.name;
   $("lead").textContent = [`${count} training recipes`, data.about.seeds && `${data.about.seeds} replicas each`, dataset?.name && `data set ${dataset.name}`, model?.name && `model ${model.name}`].filter(Boolean).join(" · ") +
     ". How accurate is each, and how much does it tell about who was in its training set?";
-  const [gravest, ...more] = data.leftOut;
+  // That an attack needs queries or data which the sweep does not record says nothing of the figures shown.
+  const [gravest, ...more] = data.leftOut.filter(({ note }) => !/: left out, it needs /.test(note));
   $("caution").hidden = !gravest;
   if (gravest) $("caution").replaceChildren(`Mind: ${gravest.note}. `, more.length ? h("a", { href: "#left-out" }, `And ${more.length} more`) : "");
   const accuracy = data.columns.test_accuracy.value;
