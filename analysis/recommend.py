@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from analysis.tables import DEFAULT_RISKS, risk_of
+from analysis.tables import default_risk
 from trainables.registry import UserError, nearest
 
 
@@ -97,10 +97,10 @@ def recommend(
 
 
 def _default_risk(results: pd.DataFrame) -> str:
-    measured = [c for c in map(str, results.columns) if risk_of(c) and results[c].notna().any()]
-    if not measured:
+    found = default_risk(results)
+    if found is None:
         raise UserError("the results hold no attack's figures, so no recipe leaks less than another")
-    return next((c for c in DEFAULT_RISKS if c in measured), measured[0])
+    return found.column
 
 
 def _within(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from os import PathLike
@@ -71,7 +71,16 @@ def risk_of(column: str) -> Risk | None:
 
 def front_risk(table: pd.DataFrame) -> Risk | None:
     """The risk of ``on_front``: LiRA at the lowest rate that all recipes resolve, else the first there is."""
-    names = [c for c in table.columns if risk_of(c) and table[c].notna().all()]
+    return _first_risk(c for c in table.columns if risk_of(c) and table[c].notna().all())
+
+
+def default_risk(table: pd.DataFrame) -> Risk | None:
+    """`front_risk`; where no risk is resolved by all recipes, the first that any of them resolves."""
+    return front_risk(table) or _first_risk(c for c in table.columns if risk_of(c) and table[c].notna().any())
+
+
+def _first_risk(columns: Iterable[str]) -> Risk | None:
+    names = list(columns)
     wanted = [c for c in DEFAULT_RISKS if c in names] + names
     return risk_of(wanted[0]) if wanted else None
 
@@ -220,9 +229,10 @@ class Tables:
     @property
     def default_risk(self) -> Risk:
         """LiRA at the lowest false-positive rate that the sweep resolves; else the first risk there is."""
-        if not self.risks:
+        found = default_risk(self.recipes)
+        if found is None:
             raise UserError(f"{self.store}: results/recipes.parquet holds no attack's figures")
-        return self.risks[next((r for r in DEFAULT_RISKS if r in self.risks), next(iter(self.risks)))]
+        return found
 
     def risk(self, column: str | None = None) -> Risk:
         """The named risk, or the default one."""
