@@ -21,6 +21,7 @@ from trainables.recipe import Recipe
 
 STACKS = (1, 2, 4, 8, 16, 32, 64)
 SLOW_STEP = 1.0  # seconds; where one replica's step takes this long, no overhead is left to share
+RUN = 0.1  # seconds of a timed run
 GAIN = 0.95  # a stack must take at most this share of one replica's time to be preferred to it
 MEMORY_SHARE = 0.5  # of what is free
 
@@ -84,16 +85,19 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def _seconds_per_step(task: Task, k: int) -> float:
-    """Of one replica in a stack of k: the fastest of three runs of some steps, after a warm-up."""
+    """Of one replica in a stack of k: the fastest of three short runs, after a step to warm up."""
     stack = Stack(task, range(k))
-    times = []
-    for steps in (1, *[min(stack.sampler.steps, 20)] * 3):
+
+    def run(steps: int) -> float:
         begin, stack.epoch = time.perf_counter(), 0
         stack.train_epoch(steps)
-        times.append((time.perf_counter() - begin) / steps)
-        if times[-1] > SLOW_STEP:
-            break
-    return min(times[1:] or times) / k
+        return (time.perf_counter() - begin) / steps
+
+    first = run(1)
+    if first > SLOW_STEP:
+        return first / k
+    steps = min(stack.sampler.steps, 20, max(2, round(RUN / first)))
+    return min(run(steps) for _ in range(3)) / k
 
 
 def _memory(device: torch.device) -> tuple[int, int]:
