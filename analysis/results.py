@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from analysis import attacks as registry
 from analysis.audit import Audit, audit
@@ -281,8 +282,10 @@ def audit_sweep(
             on_recipe(ensemble.label)
         return audit(ensemble, **options)
 
-    # NumPy lets go of the interpreter lock while it sorts and multiplies.
-    with ThreadPoolExecutor(_workers(results.ensembles)) as pool:
+    # NumPy lets go of the interpreter lock while it sorts and multiplies; audits side by side whose products
+    # each took all cores would wait for each other.
+    workers = _workers(results.ensembles)
+    with threadpool_limits(1 if workers > 1 else None), ThreadPoolExecutor(workers) as pool:
         audits = pool.map(one, results.ensembles.values())
         results.audits = dict(zip(results.ensembles, audits, strict=True))
     results.write(store)
