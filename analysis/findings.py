@@ -28,6 +28,7 @@ from analysis.audit import Audit, audit
 from analysis.claims import ACCURACY_LOSS, RISK_REDUCTION
 from analysis.contrasts import DEFENCES, Sweep
 from analysis.ensemble import load_sweep
+from analysis.pareto import pareto_front
 from analysis.tables import Tables
 from trainables.registry import UserError, lookup
 from trainables.storage import as_store
@@ -78,12 +79,10 @@ def recipes(sweeps: Sequence[Tables]) -> str:
     }
     rows = []
     for tables in sweeps:
-        found = tables.recipes.sort_values("test_accuracy", ascending=False)
-        best = np.inf
-        # From the most accurate down, each that leaks less than all before it: no other beats it in both.
+        ahead = pareto_front(tables.recipes[["test_accuracy", "lira_advantage"]].to_numpy(float))
+        found = tables.recipes.assign(ahead=ahead).sort_values("test_accuracy", ascending=False)
         for row in found.to_dict("records"):
-            ahead, best = row["lira_advantage"] < best, min(best, row["lira_advantage"])
-            label = f"**{row['label']}**" if ahead else str(row["label"])
+            label = f"**{row['label']}**" if row["ahead"] else str(row["label"])
             rows.append([label, *(of_row(row, name) for name in names)])
     return markdown(["recipe", *names.values()], rows)
 
