@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
-import sys
 import warnings
 from typing import Any
 
@@ -16,12 +14,10 @@ from torch.nn import functional as F
 
 from trainables import Recipe, train_replicas
 from trainables.batches import DeviceData
-from trainables.calibrate import _available, fastest_stack, out_of_memory
 from trainables.datasets import Dataset, load_dataset
 from trainables.lockstep import Stack, Task, learning_rate, make_task
 from trainables.records import FLOAT_SIGNALS, Record
 from trainables.registry import UserError
-from trainables.training import calibrate
 
 SMALL = {"name": "digits", "train_size": 160, "test_size": 50}
 MLP = {"name": "mlp", "hidden": [16]}
@@ -372,19 +368,6 @@ def test_progress_of_a_block_is_told_once_an_epoch() -> None:
     assert told == [1, 2, 3, 4]
 
 
-def test_calibration_takes_one_of_its_stacks_and_one_replica_where_dropout_draws() -> None:
-    found = calibrate(Recipe(epochs=2), SMALL, MLP)
-    assert found.stack in (1, 2, 4, 8, 16, 32, 64)
-    assert found.seconds_per_replica > 0
-    assert fastest_stack(make_task(Recipe(epochs=2), SMALL, f"{__name__}:dropping")).stack == 1
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells its file cache apart")
-def test_free_memory_counts_what_the_file_cache_would_give_back() -> None:
-    free, every = (os.sysconf(f"SC_{kind}_PAGES") * os.sysconf("SC_PAGE_SIZE") for kind in ("AVPHYS", "PHYS"))
-    assert 0.9 * free < _available() < every
-
-
 def dropping(shape: tuple[int, ...], classes: int) -> nn.Module:
     return nn.Sequential(
         nn.Flatten(), nn.Linear(int(np.prod(shape)), 8), nn.Dropout(0.5), nn.Linear(8, classes)
@@ -472,18 +455,3 @@ def test_bfloat16_keeps_parameters_and_losses_in_single_precision() -> None:
     exact.params = stack.params
     for name, signal in stack.evaluate().items():  # audited in single precision
         np.testing.assert_allclose(signal, exact.evaluate()[name], rtol=1e-3, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (MemoryError(), True),
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
-        (RuntimeError("CUDA error: out of memory"), True),
-        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), True),
-        (RuntimeError("CUDA error: device-side assert triggered"), False),
-    ],
-)
-def test_every_way_to_run_out_of_memory_is_known(error: Exception, expected: bool) -> None:
-    assert out_of_memory(error) is expected
