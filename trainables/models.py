@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from math import gcd, prod
 from typing import Any
@@ -20,6 +21,7 @@ ModelSpec = str | Mapping[str, Any]
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "batch": nn.BatchNorm2d,
     "group": lambda channels: nn.GroupNorm(gcd(32, channels), channels),
+    "layer": lambda channels: nn.GroupNorm(1, channels),
     "none": lambda _: nn.Identity(),
 }
 
@@ -111,17 +113,22 @@ def vgg11(shape: Shape, classes: int, *, norm: str = "batch") -> nn.Module:
     return model
 
 
-def vit_tiny(shape: Shape, classes: int, *, patch: int = 4, depth: int = 12) -> nn.Module:
-    """torchvision's Vision Transformer at ViT-Ti size: width 192, 3 heads (Touvron et al. 2021). It has
-    LayerNorm."""
+def vit_tiny(
+    shape: Shape, classes: int, *, patch: int = 4, depth: int = 12, norm: str = "layer"
+) -> nn.Module:
+    """torchvision's Vision Transformer at ViT-Ti size: width 192, 3 heads (Touvron et al. 2021).
+
+    Its own ``norm: layer`` looks at one token at a time, "batch" and "group" at all tokens of an image.
+    """
     channels, height, breadth = _image("vit-tiny", shape, at_least=patch)
     if height != breadth or height % patch:
         raise UserError(
             f"model 'vit-tiny': images of {height}x{breadth} do not split into patches of {patch}x{patch}"
         )
+    token_norm = partial(nn.LayerNorm, eps=1e-6) if norm == "layer" else partial(_OverTokens, norm)
     model = _vision().VisionTransformer(
         image_size=height, patch_size=patch, num_layers=depth, num_heads=3, hidden_dim=192, mlp_dim=768,
-        num_classes=classes,
+        num_classes=classes, norm_layer=token_norm,
     )  # fmt: skip
     if channels != 3:
         model.conv_proj = nn.Conv2d(channels, 192, patch, patch)
@@ -206,6 +213,17 @@ def _check_options(name: str, options: Mapping[str, Any]) -> None:
 
 def _norm(kind: str, channels: int, batch: Callable[[int], nn.Module] = nn.BatchNorm2d) -> nn.Module:
     return batch(channels) if kind == "batch" else NORMS[kind](channels)
+
+
+class _OverTokens(nn.Module):
+    """A norm over the channels of tokens ``[B, tokens, channels]``."""
+
+    def __init__(self, kind: str, channels: int) -> None:
+        super().__init__()
+        self.norm = _norm(kind, channels, nn.BatchNorm1d)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(x.mT).mT
 
 
 def _image(name: str, shape: Shape, *, at_least: int) -> tuple[int, int, int]:

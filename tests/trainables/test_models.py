@@ -14,7 +14,6 @@ from trainables.stacking import make_network
 
 IMAGE = (3, 32, 32)
 SMALL: dict[str, dict[str, Any]] = {"wide_resnet": {"depth": 10, "width": 1}, "vit-tiny": {"depth": 1}}
-NORMED = [name for name in MODELS if name != "vit-tiny"]
 
 
 def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -56,13 +55,25 @@ def test_every_model_takes_a_training_step_alone_and_stacked(name: str) -> None:
 
 
 @pytest.mark.parametrize("norm", ["batch", "group", "none"])
-@pytest.mark.parametrize("name", NORMED)
+@pytest.mark.parametrize("name", MODELS)
 def test_norms_are_what_was_asked_for(name: str, norm: str) -> None:
     with torch.device("meta"):
         model = build_model({"name": name, "norm": norm, **SMALL.get(name, {})}, IMAGE, 4)
     batch = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
     group = any(isinstance(m, nn.GroupNorm) for m in model.modules())
-    assert (batch, group) == (norm == "batch", norm == "group")
+    layer = any(isinstance(m, nn.LayerNorm) for m in model.modules())
+    assert (batch, group, layer) == (norm == "batch", norm == "group", False)
+
+
+def test_a_transformer_with_batch_norm_normalises_each_channel_over_all_tokens() -> None:
+    model = build_model({"name": "vit-tiny", "depth": 1, "norm": "batch"}, IMAGE, 4).train()
+    seen = []
+    model.encoder.ln.register_forward_hook(lambda *args: seen.append(args[2]))  # type: ignore[union-attr]
+    with torch.no_grad():
+        model(torch.randn(8, *IMAGE))
+    (tokens,) = seen
+    torch.testing.assert_close(tokens.mean((0, 1)), torch.zeros(192), atol=1e-4, rtol=0)
+    torch.testing.assert_close(tokens.var((0, 1), correction=0), torch.ones(192), atol=1e-2, rtol=0)
 
 
 @pytest.mark.parametrize(
