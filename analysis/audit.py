@@ -24,6 +24,7 @@ from analysis.memorization import (
 )
 from analysis.metrics import LEVELS, Roc, operating_point, roc
 from analysis.shadows import Half, halves_of, shared_noise
+from trainables.registry import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Audit", "audit"]
 
-DELTA = 1e-5  # of the empirical epsilon
 MOST_VULNERABLE = 0.01  # share of the examples
 # Replicas IN, or OUT, of a mean example. With halves and no leakage, LiRA's AUC was 0.50 at 32, 0.49 at 8 and
 # 0.38 at 2; it seemed to prove an epsilon up to 6 of each, and with fraction 0.7 at 10 OUT, but not at 14.
@@ -52,6 +52,7 @@ class Options:
     confidence: float = 0.95
     resamples: int = 1000
     seed: int = 0
+    delta: float = 1e-5
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,14 @@ def audit(
     confidence: float = 0.95,
     resamples: int = 1000,
     seed: int = 0,
+    delta: float = 1e-5,
 ) -> Audit:
     """Audits an ensemble: accuracy, memorization, and every attack on every replica in turn.
 
     ``attacks`` names entries of `analysis.attacks.ATTACKS` or functions ``package.module:function``; by
-    default those of every audit. Intervals are bootstrap intervals over replicas, complementary halves kept
+    default those of every audit. ``delta`` is that of the empirical epsilon.
+
+    Intervals are bootstrap intervals over replicas, complementary halves kept
     together; ``metrics`` also has them over examples. Attack scores are computed once, with all other
     replicas as shadows, and redrawn; `analysis.shadows` adds what the shadows that all targets share make
     LiRA's figures vary. Simulated with 32 to 128 replicas, with and without leakage, 95 % intervals of its
@@ -94,10 +98,13 @@ def audit(
     a class they held the AUC of confidence in 80 to 85 %, its TPR at 10 % FPR in 61 % with leakage.
 
     Raises:
-        UserError: an attack that is not known or returns something else than scores ``[R, n]``.
+        UserError: an attack that is not known or returns something else than scores ``[R, n]``; a ``delta``
+        that is no probability below 1.
     """
+    if not 0 <= delta < 1:
+        raise UserError(f"audit: delta {delta!r}: expected at least 0 and below 1")
     chosen = registry.resolve(attacks)
-    options = Options(tuple(chosen), confidence, resamples, seed)
+    options = Options(tuple(chosen), confidence, resamples, seed, delta)
     report = _Report(ensemble, options)
     report.training()
     report.memorization()
@@ -216,8 +223,10 @@ class _Report:
     def epsilon(self, scores: Floats) -> float:
         if self.few:
             return np.nan
-        confidence, clusters = self.options.confidence, self.ensemble.clusters
-        return empirical_epsilon(scores, self.members, delta=DELTA, confidence=confidence, clusters=clusters)
+        options, clusters = self.options, self.ensemble.clusters
+        return empirical_epsilon(
+            scores, self.members, delta=options.delta, confidence=options.confidence, clusters=clusters
+        )
 
     def rates(self, name: str, pooled: _Pooled, halves: list[Half], kind: str = "") -> None:
         """All figures of one ROC curve, to ``row``, ``draws`` and ``metrics``."""

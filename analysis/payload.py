@@ -68,9 +68,9 @@ def packed(value: Any) -> str:
 def summary(tables: Tables) -> dict[str, Any]:
     """Everything of the first view but the chosen risk."""
     manifest = tables.manifest
-    attack = tables.default_risk.attack
+    attack, delta = tables.default_risk.attack, tables.notes.get("delta", 1e-5)
     of_attack = {
-        f"{attack}_epsilon": f"{pretty(attack)}: epsilon at least",
+        f"{attack}_epsilon": f"{pretty(attack)}: epsilon at least, at delta {delta:g}",
         f"{attack}_most_vulnerable": f"{pretty(attack)}: AUC on the 1 % most vulnerable",
     }
     shown = {name: title for name, title in (SHOWN | of_attack).items() if name in tables.recipes}

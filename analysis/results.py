@@ -59,6 +59,10 @@ class Results:
         return float(self.options.get("confidence", 0.95))
 
     @property
+    def delta(self) -> float:
+        return float(self.options.get("delta", 1e-5))
+
+    @property
     def reference(self) -> str:
         """The recipe that all are compared with: the manifest's, else the first plain SGD, else the first."""
         named = self.manifest.get("reference")
@@ -196,6 +200,7 @@ class Results:
             "reference": self.reference,
             "risk": risk.column if risk else None,
             "confidence": self.confidence,
+            "delta": self.delta,
             "notes": {
                 e.label: self.audits[r].notes for r, e in self.ensembles.items() if self.audits[r].notes
             },

@@ -94,13 +94,15 @@ class Resources(BaseModel):
 
 class AuditSpec(Part):
     """How the ensembles are audited. ``reference`` is what every recipe is compared with: an optimizer's name
-    or the knobs of a recipe of the grid; by default plain ``sgd`` where the grid has it."""
+    or the knobs of a recipe of the grid; by default plain ``sgd`` where the grid has it. ``delta`` is that of
+    the epsilon that the attacks prove."""
 
     reference: str | dict[str, Any] | None = None
     attacks: list[str] | None = None
     confidence: float = Field(default=0.95, gt=0, lt=1)
     resamples: int = Field(default=1000, ge=1)
     seed: int = 0
+    delta: float = Field(default=1e-5, ge=0, lt=1)
 
 
 class Span(Part):

@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import ttest_rel
+from scipy.stats import binomtest, ttest_rel
 from simulated_records import simulate
 
 from analysis import audit, load_sweep
 from analysis.attacks import ATTACKS, lira
 from analysis.curves import visible
-from analysis.ensemble import ensemble_of
+from analysis.ensemble import Ensemble, ensemble_of
 from analysis.metrics import auc, roc, tpr_at_fpr
+from analysis.payload import summary
 from analysis.results import audit_sweep
+from analysis.tables import Tables
 from trainables.records import Address, content_id, write_record
 from trainables.registry import UserError
 from trainables.storage import Store
@@ -45,7 +47,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "recipes": recipes,
         "seeds": 16,
         "reference": next(iter(recipes)),
-        "audit": FAST,
+        "audit": {**FAST, "delta": 0.01},
     }
     store.write("manifest.json", json.dumps(manifest).encode())
     audit_sweep(directory)
@@ -127,6 +129,28 @@ def test_few_replicas_prove_no_epsilon() -> None:
     assert set(found.values()) == {0.0}
 
 
+def coin(_: Ensemble, members: np.ndarray) -> np.ndarray:
+    """An attack that is right with probability 3/4."""
+    return members ^ (np.random.default_rng(0).random(members.shape) < 0.25)
+
+
+def test_epsilon_is_at_the_delta_asked_for() -> None:
+    """Kairouz et al. 2015, at SciPy's Clopper-Pearson ends of the attack's false and missed calls."""
+    ensemble = ensemble_of(simulate(range(32), n=1000))
+    members = ensemble.members
+    wrong = coin(ensemble, members) ^ members
+    false, missed = (
+        binomtest(int(wrong[side].sum()), int(side.sum())).proportion_ci(0.95).high
+        for side in (~members, members)
+    )
+    for delta in (0, 0.2, 0.6):
+        least = max(np.log((1 - delta - false) / missed), np.log((1 - delta - missed) / false), 0)
+        found = audit(ensemble, attacks=[f"{__name__}:coin"], resamples=20, delta=delta)
+        assert found.row["coin_epsilon"] == pytest.approx(least)
+    with pytest.raises(UserError, match=r"audit: delta 1\.0: expected at least 0 and below 1"):
+        audit(ensemble, delta=1.0)
+
+
 def test_without_leakage_the_advantage_is_not_above_chance() -> None:
     ensemble = ensemble_of(simulate(range(64), leak=0, classes=2))
     found = audit(ensemble, attacks=["loss", "confidence", "attack_p"], resamples=300)
@@ -188,6 +212,10 @@ def test_tables_of_a_sweep(sweep: Path) -> None:
         [scores["recipe_id"], scores["attack"]]
     )
     assert mass.sum().between(0.98, 1.0001).all()
+
+
+def test_the_page_says_at_which_delta_epsilon_is(sweep: Path) -> None:
+    assert summary(Tables.of(sweep))["titles"]["lira_epsilon"] == "LiRA: epsilon at least, at delta 0.01"
 
 
 def test_comparisons_are_paired_and_on_equal_numbers_of_shadows(sweep: Path) -> None:
