@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from trainables.registry import UserError
+from trainables.registry import RunError, UserError
 
 app = typer.Typer(
     name="flatleak",
@@ -316,7 +316,7 @@ def main() -> None:
     except UserError as error:
         errors.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(2)
-    except OSError as error:  # no bucket, no rights, no room: the storage's own words
+    except (RunError, OSError) as error:  # the latter: no bucket, no rights, no room, in the storage's words
         errors.print(f"[red]error:[/] {escape(' '.join(str(error).split()))}", soft_wrap=True)
         sys.exit(1)
 

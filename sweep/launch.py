@@ -19,6 +19,7 @@ from sweep.loggers import make_loggers
 from sweep.manifest import require_manifest, require_usable
 from sweep.search import require_optuna
 from sweep.spec import SweepSpec
+from sweep.start import clear, step
 from sweep.trainer import Trained, Trainer
 from trainables.records import Context, content_id
 from trainables.storage import Store, as_store
@@ -77,6 +78,7 @@ def run(
 
     Raises:
         UserError: a mistake in the spec or an unusable directory; nothing has been written then.
+        RunError: something else failed before the first trial.
     """
     from trainables.datasets import load_dataset
     from trainables.lockstep import check
@@ -91,9 +93,11 @@ def run(
         require_optuna()
     if resolve(address) == "local":
         require_local(spec.resources.demand)
-    dataset = load_dataset(spec.dataset)
+    with step(store, console, f"loading dataset {spec.dataset['name']}"):
+        dataset = load_dataset(spec.dataset)
     model = resolve_model(spec.model)
-    check([*spec.recipes, *spec.corners], dataset, model, spec.subsets.rule, spec.queries)
+    with step(store, console, f"trying model {model['name']}"):
+        check([*spec.recipes, *spec.corners], dataset, model, spec.subsets.rule, spec.queries)
     context = Context(
         dataset=spec.dataset,
         fingerprint=dataset.fingerprint,
@@ -107,6 +111,8 @@ def run(
         Trainer(spec, store, context, dataset, address, console, held.publish, list(spec.recipes)) as trainer,
     ):
         trained = _train(spec, trainer)
+        if not trained.fatal:
+            clear(store)
         if analyse and trained.replicas_there and not trained.interrupted and not trained.fatal:
             analyse_sweep(store, dataset, console)
     return Outcome(str(store), trained, time.monotonic() - started)

@@ -12,12 +12,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from sweep import lease, start
 from sweep.spec import SweepSpec, reference
 from trainables.recipe import Recipe
 from trainables.records import Context
 from trainables.registry import UserError
 from trainables.storage import Store
 
+BEFORE = (lease.FILE, start.FILE)  # what may be there before the first manifest
 PACKAGES = ("flatleak", "ray", "torch", "numpy", "scikit-learn", "opacus")
 
 
@@ -52,7 +54,7 @@ def require_usable(store: Store) -> None:
     """Refuses an output directory that holds something else than a sweep."""
     if store.local is not None and store.local.exists() and not store.local.is_dir():
         raise UserError(f"--out {store}: is a file, expected a directory")
-    if read_manifest(store) is None and any(entry.path != "driver.json" for entry in store.list()):
+    if read_manifest(store) is None and any(entry.path not in BEFORE for entry in store.list()):
         raise UserError(
             f"--out {store}: is not a sweep directory: it holds files but no manifest.json; "
             "expected a new or empty directory, or an earlier sweep"

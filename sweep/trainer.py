@@ -9,7 +9,7 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -22,10 +22,11 @@ from sweep.loggers import make_loggers
 from sweep.manifest import make_manifest, read_manifest, write_manifest
 from sweep.plan import Inventory, cut, guided, take_stock
 from sweep.spec import SweepSpec
+from sweep.start import step
 from trainables.datasets import Dataset
 from trainables.recipe import Recipe
 from trainables.records import Context
-from trainables.registry import UserError, lookup
+from trainables.registry import lookup
 from trainables.storage import Store
 from trainables.trial import Block, Failures, Job, trial
 
@@ -110,13 +111,14 @@ class Trainer:
         if self._cluster is None:
             import ray
 
-            with self.console.status("starting Ray" if not self.address else f"connecting to {self.address}"):
+            with self._step("starting Ray" if not self.address else f"connecting to {self.address}"):
                 self._cluster = self._open.enter_context(
                     connected(self.address, self.spec.resources.demand, self._lost)
                 )
             if self._cluster.url:
                 self.console.print(f"Ray dashboard: {self._cluster.url}", highlight=False)
-            self._data = ray.put(self.dataset)
+            with self._step("putting the data where trials read them"):
+                self._data = ray.put(self.dataset)
         return self._cluster
 
     def _lost(self) -> None:
@@ -145,7 +147,7 @@ class Trainer:
         if fixed and (self.spec.block != "auto" or known):
             self._speed = Speed(fixed, known)
         else:
-            with self.console.status("timing a few steps"):
+            with self._step(f"timing a few steps of {recipe.label}"):
                 stack, seconds = self._calibrate(recipe)
             self._speed = Speed(fixed or stack, seconds / passes(recipe))
         return self._speed
@@ -160,12 +162,10 @@ class Trainer:
             resources={name: v for name, v in demand.items() if name not in ("cpu", "gpu")},
             name="calibrate",
         )
-        try:
-            return ray.get(task.remote(recipe, self._data, self.context.model, self._device, self._threads))
-        except ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, UserError):  # Ray's own text of it is a whole traceback
-                raise error.cause from None
-            raise
+        return ray.get(task.remote(recipe, self._data, self.context.model, self._device, self._threads))
+
+    def _step(self, doing: str) -> AbstractContextManager[None]:
+        return step(self.store, self.console, doing)
 
     @property
     def _device(self) -> str:

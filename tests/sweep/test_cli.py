@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +16,7 @@ import pandas as pd
 import pytest
 import typer
 from scipy.special import logsumexp
-from servers import S3
+from servers import S3, environment
 from sklearn.metrics import roc_auc_score
 
 from sweep.cli import app, main
@@ -145,6 +148,35 @@ def test_a_storage_that_fails_is_one_line_too(flatleak: Flatleak, s3: S3) -> Non
     assert "no-such-bucket" in err
     assert err.startswith("error: ")
     assert err.count("\n") == 1
+
+
+FAILURES = [
+    ("model=own_models:never", "trying model own_models:never: LookupError: no weights for", "in never"),
+    ("dataset=own_models:data", "loading dataset own_models:data: LookupError: no data today;", "in data"),
+    ("model=own_models:not_on_a_node", "timing a few steps of sam rho=0.1 noise=3: LookupError:", "in never"),
+    ("model=own_models:killed", "timing a few steps of sam rho=0.1 noise=3: WorkerCrashedError:", "died"),
+]
+
+
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize(("assignment", "line", "trace"), FAILURES, ids=[f[0] for f in FAILURES])
+def test_what_fails_before_the_first_trial_is_one_line_and_does_not_stay(
+    flatleak: Flatleak, assignment: str, line: str, trace: str
+) -> None:
+    command = [sys.executable, "-m", "sweep.cli", "run", "smoke", "--set", assignment, "--out", "sweep"]
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment(PYTHONPATH=paths)
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    error = done.stderr.splitlines()[-1]
+    assert error.startswith(f"error: {line}")
+    assert "Traceback" not in done.stderr
+    place = Path(error.rpartition(" ")[2])
+    assert trace in json.loads(place.read_text())["traceback"]
+    code, _, _ = flatleak("run", "smoke", "--set", "subsets.seeds=4", "--out", "sweep")
+    assert code == 0
+    assert not place.exists()
 
 
 def test_an_unknown_option_is_a_mistake_too(flatleak: Flatleak) -> None:
