@@ -93,8 +93,8 @@ def claims(sweeps: Sequence[Tables]) -> str:
     for tables in sweeps:
         name = tables.manifest["name"]
         for row in tables.claims.to_dict("records"):
-            definition = re.split(r": reproduced if|; \d+ ?%", row["definition"])[0]
-            key = row["claim"], row["published"], re.sub(r"^alternative: ", "", definition)
+            definition = row["definition"].split(": reproduced if")[0].removeprefix("alternative: ")
+            key = row["claim"], row["published"], definition
             ends = (row["estimate"], row["low"], row["high"])
             cell = f"{VERDICTS[row['verdict']]} {figure(*ends, row['figure'], signed=True)}"
             found.setdefault(key, {})[name] = cell

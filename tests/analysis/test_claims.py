@@ -121,6 +121,14 @@ def test_the_middle_is_compared_with_the_rest(table: pd.DataFrame, audit_on: Cal
     assert row["estimate"] == pytest.approx(middle / 0.25 - (low + high) / 0.5)
 
 
+def test_a_definition_is_the_same_in_every_sweep(table: pd.DataFrame, sweep: dict) -> None:
+    row = table[table["figure"] == "gain_bucket_1"].iloc[0]
+    assert row["definition"] == "gain in bucket 1 of 5, the lowest influence entropy"
+    pairs = sweep["sgd"].signal("test", "correct").reshape(-1, 2, M)  # complementary halves, kept together
+    share = np.mean([p.all((0, 1)) | ~p.any((0, 1)) for p in (pairs[::2], pairs[1::2])])
+    assert row["records"].endswith(f"; {share:.0%} of the test points have no influence and lie last")
+
+
 def test_a_recipe_against_itself_tells_nothing(sweep: dict, audit_on: Callable) -> None:
     twin = {"sgd": sweep["sgd"], "sam": make_sam_of(sweep["sgd"])}
     same = claims_table(twin, lambda _, seeds: audit_on("sgd", seeds), resamples=50)
