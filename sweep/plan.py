@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.recipe import labels
 from trainables.records import Address, RecordError, RecordFile
 from trainables.storage import Store
 from trainables.trial import Block
@@ -94,11 +95,16 @@ def cut(
     """
     done = stock.done.copy()
     blocks = []
+    named = dict(zip(knobs, labels(knobs.values()), strict=True))
+
+    def block(address: Address) -> Block:
+        return Block(knobs[address.recipe_id], address, named[address.recipe_id])
+
     for address in stock.in_progress:
         span = slice(address.first - stock.seeds.start, address.last - stock.seeds.start + 1)
         if not done[stock.recipe_ids.index(address.recipe_id), span].any():
             done[stock.recipe_ids.index(address.recipe_id), span] = True
-            blocks.append(Block(knobs[address.recipe_id], address))
+            blocks.append(block(address))
     remaining = sum((~row).sum() * seconds[i] for i, row in zip(stock.recipe_ids, done, strict=True))
     for recipe_id in sorted(stock.recipe_ids, key=lambda i: -seconds[i]):
         for start, stop in _runs(~done[stock.recipe_ids.index(recipe_id)]):
@@ -107,7 +113,7 @@ def cut(
                 address = Address(
                     recipe_id, context_id, stock.seeds.start + start, stock.seeds.start + end - 1
                 )
-                blocks.append(Block(knobs[recipe_id], address))
+                blocks.append(block(address))
                 remaining -= (end - start) * seconds[recipe_id]
                 start = end
     return tuple(blocks)

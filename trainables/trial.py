@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from trainables.recipe import Recipe, label
+from trainables.recipe import Recipe
 from trainables.records import Address, Array, Context, write_record
 from trainables.registry import Diverged
 from trainables.storage import Store
@@ -26,14 +26,15 @@ REPORT_EVERY = 2.0  # seconds; each report is a round trip to the driver
 
 @dataclass(frozen=True)
 class Block:
-    """What one trial trains: consecutive subset seeds of one recipe."""
+    """What one trial trains: consecutive subset seeds of one recipe. ``label`` tells it from the others."""
 
     knobs: dict[str, Any]
     address: Address
+    label: str
 
     @property
     def name(self) -> str:
-        return f"{label(self.knobs)} seeds {self.address.first}-{self.address.last}"
+        return f"{self.label} seeds {self.address.first}-{self.address.last}"
 
     def __len__(self) -> int:
         return len(self.address.seeds)

@@ -154,6 +154,24 @@ def test_what_was_begun_comes_first_and_keeps_its_block() -> None:
     assert sum(map(len, blocks)) == 18
 
 
+def test_names_say_what_varies_and_no_more() -> None:
+    stock = inventory(np.zeros((3, 4), bool))
+    cost = dict.fromkeys(stock.recipe_ids, 1.0)
+    recipes = [
+        {"optimizer": "sgd", "lr": 0.1, "epochs": 9},
+        {"optimizer": "sam", "lr": 0.1, "epochs": 9, "rho": 0.05},
+        {"optimizer": "sam", "lr": 0.4, "epochs": 9, "rho": 0.05},
+    ]
+    knobs = dict(zip(stock.recipe_ids, recipes, strict=True))
+    blocks = cut(stock, knobs, "c" * 10, size=lambda *_: 4, seconds=cost)
+    names = {block.address.recipe_id: block.name for block in blocks}
+    assert [names[i] for i in stock.recipe_ids] == [
+        "sgd lr=0.1 seeds 100-103",
+        "sam lr=0.1 rho=0.05 seeds 100-103",
+        "sam lr=0.4 rho=0.05 seeds 100-103",
+    ]
+
+
 @pytest.mark.parametrize("workers", [1, 2, 16])
 @pytest.mark.parametrize("seconds", [0.02, 0.3, 5.0])
 def test_blocks_shrink_so_that_workers_end_together(workers: int, seconds: float) -> None:

@@ -17,7 +17,7 @@ from trainables.trial import Block
 @pytest.fixture
 def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     """One block of four replicas; actor ``a1`` runs on node a. The tests say which nodes live."""
-    blocks = [Block({"optimizer": "sgd"}, Address("0" * 12, "0" * 12, 0, 3))]
+    blocks = [Block({"optimizer": "sgd"}, Address("0" * 12, "0" * 12, 0, 3), "sgd")]
     made = Watch(Tally(blocks, {"0" * 12: 1.0}), give_up=lambda *_: None)
     monkeypatch.setattr(state, "actors", lambda actor: {"Address": {"NodeID": actor[0]}})
     return made
@@ -54,7 +54,7 @@ def test_lost_nodes_are_not_though_ray_finds_them_lost_later(
 
 
 def test_time_left_weighs_recipes_by_their_cost() -> None:
-    blocks = [Block({}, Address("a" * 12, "0" * 12, 0, 3)), Block({}, Address("b" * 12, "0" * 12, 0, 3))]
+    blocks = [Block({}, Address(i * 12, "0" * 12, 0, 3), "sgd") for i in "ab"]
     tally = Tally(blocks, {"a" * 12: 1.0, "b" * 12: 3.0})
     assert tally.time_left is None
     tally.started -= 10
