@@ -22,8 +22,8 @@ class Buckets:
     """Test points sorted by their influence entropy under a reference recipe and cut into five equal buckets.
 
     Bucket 1 holds the lowest entropy, the points that rest on few training examples. Points on which nothing
-    has influence (every replica right, or every one wrong) have no entropy and come last, in the order of the
-    test set.
+    has influence (every replica right, every one wrong, or complementary halves always agreed) have no
+    entropy and come last, in the order of the test set.
 
     The same replicas must not draw the buckets and be scored in them: a point that the reference happened to
     get wrong would look both influenced and easy to gain on. So replicas are split into two halves, and each

@@ -124,8 +124,9 @@ def test_the_middle_is_compared_with_the_rest(table: pd.DataFrame, audit_on: Cal
 def test_a_definition_is_the_same_in_every_sweep(table: pd.DataFrame, sweep: dict) -> None:
     row = table[table["figure"] == "gain_bucket_1"].iloc[0]
     assert row["definition"] == "gain in bucket 1 of 5, the lowest influence entropy"
-    pairs = sweep["sgd"].signal("test", "correct").reshape(-1, 2, M)  # complementary halves, kept together
-    share = np.mean([p.all((0, 1)) | ~p.any((0, 1)) for p in (pairs[::2], pairs[1::2])])
+    # A pair of complementary halves that agree counts every example once IN and once OUT.
+    agree = np.equal(*sweep["sgd"].signal("test", "correct").reshape(-1, 2, M).swapaxes(0, 1))
+    share = np.mean([agree[::2].all(axis=0), agree[1::2].all(axis=0)])
     assert row["records"].endswith(f"; {share:.0%} of the test points have no influence and lie last")
 
 
