@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from sweep import lease
@@ -175,26 +176,19 @@ def show(console: Console, store: Store, *, watch: bool = False) -> Status:
     """Prints the table; with ``watch``, keeps it fresh until nobody drives the sweep."""
     now = status(store)
     if not watch:
-        console.print(_render(now))
+        for part in _parts(now, console):  # text is left to the terminal to wrap: a path can then be copied
+            console.print(part, soft_wrap=isinstance(part, str))
         return now
-    with Live(_render(now), console=console, auto_refresh=False) as live:
+    with Live(Group(*_parts(now, console)), console=console, auto_refresh=False) as live:
         while now.driver and now.done < now.total:
             time.sleep(REFRESH)
             now = status(store)
-            live.update(_render(now), refresh=True)
+            live.update(Group(*_parts(now, console)), refresh=True)
     return now
 
 
-def _render(now: Status) -> RenderableType:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("recipe", no_wrap=True)
-    for name in ("done", "running", "failed", "missing", "test %", "train %", "loss"):
-        table.add_column(name, justify="right")
-    for r in now.recipes:
-        failed = f"[red]{r.failed}[/]" if r.failed else "0"
-        means = (_percent(r.test_accuracy), _percent(r.train_accuracy), _number(r.final_loss))
-        table.add_row(escape(r.label), str(r.done), str(r.running), failed, str(r.missing), *means)
-    parts: list[RenderableType] = [_headline(now), table]
+def _parts(now: Status, console: Console) -> list[Table | str]:
+    parts: list[Table | str] = [_headline(now), _fitting(now, console)]
     for failure in now.failures:
         parts.append(
             f"[red]given up:[/] {escape(failure.block)} after {failure.attempts} attempts: "
@@ -202,7 +196,40 @@ def _render(now: Status) -> RenderableType:
             f"  traceback: {escape(now.directory)}/{failure.file}\n"
             f"  log: {escape(failure.log)}"
         )
-    return Group(*parts)
+    return parts
+
+
+COLUMNS: dict[str, Callable[[RecipeStatus], str]] = {  # those that are needed least come last
+    "done": lambda r: str(r.done),
+    "running": lambda r: str(r.running),
+    "failed": lambda r: f"[red]{r.failed}[/]" if r.failed else "0",
+    "missing": lambda r: str(r.missing),
+    "test %": lambda r: _percent(r.test_accuracy),
+    "train %": lambda r: _percent(r.train_accuracy),
+    "loss": lambda r: _number(r.final_loss),
+}
+KEPT = 5  # columns at any width
+
+
+def _fitting(now: Status, console: Console) -> Table:
+    """As many columns as the console has room for; where even the kept ones have none, recipes wrap."""
+    names = list(COLUMNS)
+    unbounded = console.options.update(max_width=10_000)
+    while (
+        len(names) > KEPT and Measurement.get(console, unbounded, _table(now, names)).maximum > console.width
+    ):
+        names.pop()
+    return _table(now, names)
+
+
+def _table(now: Status, names: Iterable[str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("recipe")
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    for r in now.recipes:
+        table.add_row(escape(r.label), *(COLUMNS[name](r) for name in names))
+    return table
 
 
 def _headline(now: Status) -> str:

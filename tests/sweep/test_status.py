@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,31 @@ def test_the_table_names_recipes_failures_and_how_to_go_on(store: Store) -> None
     for part in ("sam rho=0.1", "RuntimeError: [no] luck", "/logs/worker-1.out on node-7", "16/32 replicas"):
         assert part in text
     assert f"--out {store}`" in text
+
+
+@pytest.mark.parametrize(("width", "columns"), [(60, 5), (80, 5), (101, 5), (102, 6), (107, 6), (108, 7)])
+def test_the_table_fits_the_terminal(tmp_path: Path, width: int, columns: int) -> None:
+    """Figures are whole at any width, recipes wrap between knobs, and what is needed least goes first."""
+    store = Store.at(tmp_path)
+    long = {"optimizer": "sam", "rho": 0.1, "grad_reg": 0.1, "noise": 3, "label_smoothing": 0.25}
+    recipes = {SGD_ID: SGD, content_id(long): long}
+    about = {"name": "mine", "context_id": CONTEXT.context_id, "recipes": recipes, "seeds": 4000}
+    store.write("manifest.json", json.dumps(about).encode())
+    write(store, SGD_ID, range(1234), 0.8765)
+    out = io.StringIO()
+    show(Console(file=out, width=width), store)
+    header, sgd, *sam = out.getvalue().splitlines()[1:]
+    names = ["done", "running", "failed", "missing", "test %", "train %", "loss"][:columns]
+    assert re.split(r"\s{2,}", header.strip()) == ["recipe", *names]
+    assert sgd.split() == ["sgd", "1234", "0", "0", "2766", "87.65", "0.00", "0"][: columns + 1]
+    words = [word for line in sam for word in line.split()]
+    assert [word for word in words if "=" in word] == [
+        "rho=0.1",
+        "grad_reg=0.1",
+        "noise=3",
+        "label_smoothing=0.25",
+    ]
+    assert max(map(len, [header, sgd, *sam])) <= width
 
 
 def test_a_truncated_record_does_not_stop_a_look(store: Store) -> None:
