@@ -1,17 +1,22 @@
 """Replicas an hour on one CUDA GPU: SGD and SAM with a ResNet-18 on nearly all of CIFAR-10.
 
     python benchmarks/gpu.py [--archive cifar10.npz] [--replicas 4] [--epochs 30] [--stacks auto 1 2 4]
+                             [--shares 1 0.5 0.25]
 
-For each optimizer and stack: seconds a replica, replicas an hour, and the test accuracy that they buy, which
-is what a speed is worth. Calibration and the first two epochs of a stack, which warm the device up, do not
-count. ``--device cpu --size 64 --epochs 4`` tries the script without a GPU.
+Replicas share a GPU in two ways: stacked in one process, and by several processes, as trials with
+``resources: {gpu: 0.5}`` do. For each optimizer, stack and share: replicas an hour of the whole device, and
+the test accuracy that they buy, which is what a speed is worth. Calibration and the first two epochs of a
+stack, which warm the device up, do not count. ``--device cpu --size 64 --epochs 4`` tries the script without
+a GPU.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import sys
 import time
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -20,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from trainables import Recipe, train_replicas
-from trainables.datasets import Dataset, load_dataset
+from trainables.datasets import load_dataset
 from trainables.registry import UserError
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {"sgd": {}, "sam": {"rho": 0.1}}
@@ -35,19 +40,31 @@ def recipe(optimizer: str, epochs: int) -> Recipe:
 
 
 def measure(
-    chosen: Recipe, dataset: Dataset, stack: int | str, replicas: int, device: str
+    chosen: Recipe, source: dict[str, Any], stack: int | str, replicas: int, device: str, start: Any
 ) -> tuple[float, float]:
-    """Seconds a replica of steady training, and mean test accuracy."""
+    """Seconds a replica of steady training, and mean test accuracy, of one process among those that start
+    together."""
+    dataset = load_dataset(source)
     ends: list[float] = []
 
     def on_epoch(_: float, __: float) -> None:
         ends.append(time.perf_counter())
 
     seeds, options = range(replicas), {"subsets": NEARLY_ALL, "device": device}
+    start.wait()
     record = train_replicas(chosen, dataset, "resnet18", seeds, stack=stack, on_epoch=on_epoch, **options)
     steady = np.diff(ends).reshape(-1)[WARM_UP - 1 : chosen.epochs - 1]
     stacks = len(ends) // chosen.epochs
     return float(np.median(steady)) * chosen.epochs * stacks / replicas, float(record.test_accuracy.mean())
+
+
+def side_by_side(processes: int, *arguments: Any) -> tuple[float, float]:
+    """Replicas an hour of that many processes together, and their mean test accuracy."""
+    spawn = multiprocessing.get_context("spawn")
+    with spawn.Manager() as manager, spawn.Pool(processes) as pool:
+        start = manager.Barrier(processes)
+        found = pool.starmap(measure, [(*arguments, start)] * processes, chunksize=1)
+    return sum(3600 / seconds for seconds, _ in found), float(np.mean([accuracy for _, accuracy in found]))
 
 
 def main() -> None:
@@ -56,24 +73,26 @@ def main() -> None:
     parser.add_argument("--replicas", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--stacks", nargs="+", default=["auto", "1"])
+    parser.add_argument("--shares", nargs="+", type=float, default=[1.0], help="of the GPU, a process")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--size", type=int, help="training and test examples; default: all")
     options = parser.parse_args()
     source = {"name": "npz", "path": options.archive} if options.archive else {"name": "cifar10"}
     if options.device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"device {options.device!r}: torch finds no CUDA device here")
-    dataset = load_dataset({**source, "train_size": options.size, "test_size": options.size})
+    source |= {"train_size": options.size, "test_size": options.size}
+    load_dataset(source)  # once, lest all processes download it
     name = torch.cuda.get_device_name() if options.device.startswith("cuda") else options.device
-    table = Table("optimizer", "stack", title=f"ResNet-18, {options.epochs} epochs, {name}")
-    for column in ("s a replica", "replicas an hour", "test accuracy %"):
+    table = Table("optimizer", "stack", "share", title=f"ResNet-18, {options.epochs} epochs, {name}")
+    for column in ("replicas an hour", "test accuracy %"):
         table.add_column(column, justify="right")
-    for optimizer in OPTIMIZERS:
-        for stack in options.stacks:
-            width = stack if stack == "auto" else int(stack)
-            chosen = recipe(optimizer, options.epochs)
-            seconds, accuracy = measure(chosen, dataset, width, options.replicas, options.device)
-            figures = (f"{seconds:.1f}", f"{3600 / seconds:.0f}", f"{100 * accuracy:.2f}")
-            table.add_row(optimizer, stack, *figures)
+    for optimizer, stack, share in product(OPTIMIZERS, options.stacks, options.shares):
+        width = stack if stack == "auto" else int(stack)
+        chosen = recipe(optimizer, options.epochs)
+        hourly, accuracy = side_by_side(
+            round(1 / share), chosen, source, width, options.replicas, options.device
+        )
+        table.add_row(optimizer, stack, f"{share:g}", f"{hourly:.0f}", f"{100 * accuracy:.2f}")
     Console().print(table)
 
 
