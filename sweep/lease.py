@@ -3,7 +3,8 @@
 The lease is ``driver.json``: who drives (host, process, job), since when, its last sign of life, and the
 figures that ``flatleak status`` shows from any terminal. On a disk the hand-over is exclusive. Object stores
 have no exclusive create here: the last of two simultaneous starters wins, the other stops at its next beat.
-Whether a driver on another host lives is seen by watching its lease change: clocks of two hosts may differ.
+Whether a driver on another host lives is seen by watching its lease change, or, for a look, from the time
+that the storage put on it: clocks of two hosts may differ.
 Either way no record can be corrupted: records are content-addressed and appear whole.
 """
 
@@ -21,6 +22,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from trainables.registry import UserError
@@ -60,14 +62,18 @@ class Driver:
         """Whether it was started on this host, since its last boot: whether it runs can then be seen."""
         return self.host == socket.gethostname() and self.born.startswith(_boot())
 
-    @property
-    def alive(self) -> bool:
-        """Near, whether that very process runs; elsewhere, whether the clocks say so, enough for a look."""
-        return _born(self.pid) == self.born if self.near else time.time() - self.beat < self.stale
+    def alive(self, store: Store) -> bool:
+        """Near, whether that very process runs; elsewhere, whether ``store`` got the lease lately by its own
+        clock: those of the driver's host and of this one may both be wrong."""
+        if self.near:
+            return _born(self.pid) == self.born
+        with suppress(FileNotFoundError):
+            return time.time() + _ahead(store) - store.modified(FILE) < self.stale
+        return False
 
     def __str__(self) -> str:
         where = f"process {self.pid} on {self.host}" + (f" (job {self.job})" if self.job else "")
-        return f"{where}, running for {age(time.time() - self.started)}"
+        return f"{where}, running for {age(self.beat - self.started)}"
 
 
 class Lease:
@@ -126,7 +132,7 @@ def hold(store: Store, *, beat: float = BEAT, stale: float = STALE) -> Lease:
     silent = _silent(store)
     with _exclusive(store):
         other = driver(store)
-        if other is not None and (other.alive if other.near else other != silent):
+        if other is not None and (other.alive(store) if other.near else other != silent):
             raise UserError(
                 f"sweep {store} is already driven by {other}; watch it with `flatleak status {store}`, "
                 "or stop that process first"
@@ -155,6 +161,15 @@ def driver(store: Store) -> Driver | None:
         return Driver(**json.loads(store.read(FILE)))
     except (FileNotFoundError, ValueError, TypeError):
         return None
+
+
+@lru_cache(maxsize=16)
+def _ahead(store: Store) -> float:
+    """Seconds that the storage's clock is ahead of the one here; 0 where this process may only read."""
+    try:
+        return store.clock() - time.time()
+    except OSError:
+        return 0.0
 
 
 @contextmanager

@@ -90,7 +90,9 @@ def status(store: Store) -> Status:
     records = _records(store, manifest)
     done = {recipe_id: _seeds(found, wanted) for recipe_id, found in records.items()}
     driver = lease.driver(store)
-    figures: dict[str, Any] = driver.figures if driver and driver.alive else {}
+    if driver and not driver.alive(store):
+        driver = None
+    figures: dict[str, Any] = driver.figures if driver else {}
     running = {recipe_id: now["running"] for recipe_id, now in figures.get("recipes", {}).items()}
     failures, failed = _failures(store, manifest["context_id"], done, wanted)
     rows = []
@@ -109,7 +111,7 @@ def status(store: Store) -> Status:
         len(wanted),
         tuple(rows),
         failures,
-        str(driver) if driver and driver.alive else None,
+        str(driver) if driver else None,
         figures.get("rate"),
         figures.get("time_left"),
     )

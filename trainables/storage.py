@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,7 @@ from trainables.registry import UserError
 
 T = TypeVar("T")
 
+ASIDE = ".aside-"  # begins the names of files that are not in place
 # What a healthy object store answers now and then, in Arrow's words; anything else is an answer to keep.
 TRANSIENT = (
     "NETWORK_CONNECTION",
@@ -104,6 +106,27 @@ class Store:
         filesystem, where = self._locate(path)
         return bool(_patiently(lambda: filesystem.get_file_info(where)).type != fs.FileType.NotFound)
 
+    def modified(self, path: str) -> float:
+        """When a file was put in place, in seconds since the epoch on the storage's clock, whole on S3.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+        filesystem, where = self._locate(path)
+        info = _patiently(lambda: filesystem.get_file_info(where))
+        if info.mtime is None:
+            raise FileNotFoundError(where)
+        return float(info.mtime.timestamp())
+
+    def clock(self) -> float:
+        """The time now on the storage's clock, from a file that is put there and taken away again."""
+        probe = f"{ASIDE}clock-{uuid.uuid4().hex}"
+        self.write(probe, b"")
+        try:
+            return self.modified(probe)
+        finally:
+            self.delete(probe)
+
     def open(self, path: str) -> IO[bytes]:
         """A seekable binary reader; object stores are read by range.
 
@@ -175,12 +198,12 @@ def _patiently(attempt: Callable[[], T]) -> T:
 
 
 def _is_aside(path: str) -> bool:
-    return path.rsplit("/", 1)[-1].startswith(".aside-")
+    return path.rsplit("/", 1)[-1].startswith(ASIDE)
 
 
 def _replace(target: Path, data: bytes | memoryview) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(prefix=".aside-", dir=target.parent)
+    handle, aside = tempfile.mkstemp(prefix=ASIDE, dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as out:
             out.write(data)

@@ -43,7 +43,7 @@ def test_the_second_driver_is_refused_and_told_who_drives(store: Store) -> None:
         assert "\n" not in str(refused.value)
     assert store.list() == []
     with lease.hold(store):
-        assert lease.driver(store).alive
+        assert lease.driver(store).alive(store)
 
 
 @pytest.mark.parametrize("skew", [-86400.0, 0.0, 86400.0], ids=["behind", "equal", "ahead"])
@@ -69,6 +69,45 @@ def test_a_driver_elsewhere_lives_while_its_lease_changes_whatever_its_clock_say
     with lease.hold(store):
         assert time.monotonic() - begun >= left.stale
         assert lease.driver(store).pid == os.getpid()
+
+
+@pytest.mark.parametrize("skew", [-86400.0, 0.0, 86400.0], ids=["behind", "equal", "ahead"])
+@pytest.mark.parametrize("wrong", ["the driver's clock", "the clock here"])
+def test_a_look_trusts_the_clock_of_the_storage_alone(
+    store: Store, monkeypatch: pytest.MonkeyPatch, skew: float, wrong: str
+) -> None:
+    lease._ahead.cache_clear()
+    begun = time.time()
+    if wrong == "the clock here":
+        monkeypatch.setattr(time, "time", lambda real=time.time: real() + skew)
+    else:
+        begun += skew
+    other = elsewhere(store, started=begun - 90, beat=begun, stale=3)
+    assert other.alive(store)
+    assert "running for 1 min 30 s" in str(other)
+    time.sleep(4.5)  # S3 stamps whole seconds
+    assert not other.alive(store)
+    assert [entry.path for entry in store.list()] == [lease.FILE]
+
+
+def test_a_reader_who_may_not_write_trusts_its_own_clock(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease._ahead.cache_clear()
+    other = elsewhere(store)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError("read only")
+
+    monkeypatch.setattr(Store, "write", refuse)
+    assert other.alive(store)
+    assert not replace(other, stale=-60).alive(store)
+
+
+def test_a_lease_that_is_gone_is_of_nobody(store: Store) -> None:
+    other = elsewhere(store)
+    store.delete(lease.FILE)
+    assert not other.alive(store)
 
 
 DRIVER = """
@@ -107,7 +146,7 @@ def test_a_process_number_used_again_is_not_the_driver(tmp_path: Path) -> None:
     mine = lease.Driver.here(60)
     born = mine.born.rpartition(" ")[0] + " 1"
     store.write(lease.FILE, json.dumps(asdict(replace(mine, born=born))).encode())
-    assert not lease.driver(store).alive
+    assert not lease.driver(store).alive(store)
 
 
 @pytest.mark.parametrize("background", [False, True], ids=["foreground", "background"])

@@ -9,6 +9,7 @@ import pickle
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,16 @@ def test_overwrite_move_delete(store: Store) -> None:
     assert not store.exists("aside/b")
     with pytest.raises(FileNotFoundError):
         store.read("a")
+
+
+def test_the_storage_tells_when_a_file_came_and_what_time_it_is(store: Store) -> None:
+    before = time.time()
+    store.write("a", b"1")
+    times = [store.modified("a"), store.clock()]
+    assert before - 1.1 <= times[0] <= times[1] <= time.time() + 0.1  # S3 stamps whole seconds
+    assert [entry.path for entry in store.list()] == ["a"]
+    with pytest.raises(FileNotFoundError):
+        store.modified("b")
 
 
 def test_a_reader_sees_the_old_or_the_new_never_a_part(store: Store) -> None:
