@@ -22,7 +22,6 @@ def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_takes_a_training_step_alone_and_stacked(name: str) -> None:
-    torch.set_num_threads(1)
     torch.manual_seed(0)
     modules = [build_model({"name": name, **SMALL.get(name, {})}, IMAGE, 4) for _ in range(2)]
     network = make_network(modules[0], torch.device("cpu"))
