@@ -18,15 +18,23 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sweep import SweepSpec, run
 from sweep.plan import cut, guided, take_stock
 from sweep.trainer import Trainer, passes
-from trainables.recipe import Recipe
-from trainables.records import PER_REPLICA, Address, Context, Record, RecordFile, Signals, write_record
+from trainables.records import (
+    PER_REPLICA,
+    Address,
+    Context,
+    Record,
+    RecordFile,
+    Signals,
+    content_id,
+    write_record,
+)
 from trainables.storage import Store
 
 TINY = {
@@ -41,73 +49,79 @@ TINY = {
 
 
 def plan() -> None:
-    recipes = {r.recipe_id: r for r in (Recipe(optimizer="sam", rho=0.01 * i) for i in range(1, 21))}
+    """Imports no torch, which alone makes a process of 0.5 GB: planning can be seen beside it."""
+    knobs = [{"optimizer": "sam", "rho": 0.01 * i} for i in range(1, 21)]
+    recipes = {content_id(k): k for k in knobs}
     context = Context(dataset={"name": "d"}, fingerprint="f", model={"name": "mlp"})
     with tempfile.TemporaryDirectory() as folder:
         store = Store.at(folder)
-        for recipe_id, recipe in recipes.items():
+        for recipe_id in recipes:
             for first in range(0, 4000, 64):
                 seeds = range(first, first + 32)
                 address = Address(recipe_id, context.context_id, seeds[0], seeds[-1])
-                write_record(store, address, _small(recipe, context, seeds))
+                write_record(store, address, _small(recipes[recipe_id], context, seeds))
         seconds = dict.fromkeys(recipes, 0.5)
         start, before = time.perf_counter(), _megabytes()
         stock = take_stock(store, list(recipes), context.context_id, range(4000))
-        blocks = cut(
-            stock,
-            {i: r.knobs for i, r in recipes.items()},
-            context.context_id,
-            size=guided(64, 16, seconds),
-            seconds=seconds,
-        )
+        blocks = cut(stock, recipes, context.context_id, size=guided(64, 16, seconds), seconds=seconds)
         took = time.perf_counter() - start
     print(f"plan: 20 x 4,000, {stock.missing} missing, {len(blocks)} blocks: {took:.2f} s")
-    print(f"      {_megabytes():.0f} MB at its peak, {_megabytes() - before:.0f} MB of them for the plan")
+    beside = "with" if "torch" in sys.modules else "without"
+    whole = _megabytes()
+    print(f"      {whole:.0f} MB at its peak {beside} torch, {whole - before:.0f} MB of them for the plan")
 
 
-def _small(recipe: Recipe, context: Context, seeds: range) -> Record:
+def _small(knobs: dict[str, Any], context: Context, seeds: range) -> Record:
     k = len(seeds)
     one = np.zeros((k, 1, 2), np.float32)
     signals = Signals(one > 0, one, one, one, one)
     labels = np.zeros(2, np.int32)
     rest = {name: np.zeros(k) for name in PER_REPLICA}
     nobody = np.zeros((k, 2), bool)
-    return Record(recipe.knobs, context, np.array(seeds), nobody, labels, labels, signals, signals, **rest)
+    return Record(knobs, context, np.array(seeds), nobody, labels, labels, signals, signals, **rest)
 
 
 def overhead() -> None:
     short, long = (_timed({**TINY, "subsets": {"seeds": seeds}}) for seeds in (80, 400))
-    trials = long[3] - short[3]
-    wall, trained = long[0] - short[0], long[1] - short[1]
+    trials = long.trials - short.trials
+    wall, trained = long.fit - short.fit, long.trained - short.trained
     print(
-        f"overhead: {trials} more trials on {long[2]} slots: {wall:.1f} s, {trained:.1f} s of it training: "
-        f"{(wall - trained / long[2]) / trials:.3f} s of wall time a trial"
+        f"overhead: {trials} more trials on {long.slots} slots: {wall:.1f} s, {trained:.1f} s of training: "
+        f"{(wall - trained / long.slots) / trials:.3f} s of wall time a trial"
     )
 
 
-def ideal() -> None:
-    changes = {
-        "training": {"epochs": 400},
-        "subsets": {"seeds": 128},
-        "model": {"name": "mlp", "hidden": [64]},
-    }
-    fit, trained, slots, trials = _timed({**TINY, **changes, "block": 4, "stack": 4, "dataset": "digits"})
-    best = trained / slots
+def ideal(seconds: float = 5.0) -> None:
+    block, probe = 4, 40
+    changes = {"dataset": "digits", "model": {"name": "mlp", "hidden": [64]}, "block": block, "stack": block}
+    short = _timed({**TINY, **changes, "training": {"epochs": probe}, "subsets": {"seeds": 8 * block}})
+    epochs = round(probe * seconds / (short.trained / short.trials))
+    spec = {**TINY, **changes, "training": {"epochs": epochs}, "subsets": {"seeds": 32 * block}}
+    whole = _timed(spec)
+    best = whole.trained / whole.slots
     print(
-        f"ideal: {trials} trials of {trained / trials:.1f} s on {slots} slots: {fit:.1f} s, "
-        f"a schedule without gaps {best:.1f} s: {100 * (fit / best - 1):.0f} % more"
+        f"ideal: {whole.trials} trials of {whole.trained / whole.trials:.1f} s on {whole.slots} slots: "
+        f"{whole.fit:.1f} s, a schedule without gaps {best:.1f} s: {100 * (whole.fit / best - 1):.0f} % more"
     )
 
 
-def _timed(spec: dict[str, Any]) -> tuple[float, float, int, int]:
-    """Wall seconds of Tune's run, seconds of training in it, slots, trials."""
+class Timed(NamedTuple):
+    """Wall seconds of Tune's run and seconds of training in it."""
+
+    fit: float
+    trained: float
+    slots: int
+    trials: int
+
+
+def _timed(spec: dict[str, Any]) -> Timed:
     seen: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder, _timing_fits(seen):
         run(SweepSpec.of(spec), folder, analyse=False)
         store = Store.at(folder)
         records = [RecordFile(store, entry.path) for entry in store.list("records")]
         trained = sum(float(record["seconds"].sum()) for record in records)
-    return seen["fit"], trained, int(seen["slots"]), len(records)
+    return Timed(seen["fit"], trained, int(seen["slots"]), len(records))
 
 
 @contextmanager

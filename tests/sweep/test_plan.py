@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import resource
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -208,3 +210,9 @@ def test_a_plan_over_20_recipes_and_4000_seeds_is_small(tmp_path: Path) -> None:
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert stock.missing == 20 * (4000 - 2016) == sum(map(len, blocks))
     assert kilobytes < 500e3
+
+
+def test_planning_imports_neither_torch_nor_ray() -> None:
+    """Torch alone takes more than the 500 MB that a plan may."""
+    script = "import sys, sweep.plan; sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=60).returncode == 0
