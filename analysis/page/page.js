@@ -719,7 +719,7 @@ function drawIntro() {
   for (const [text, i] of tiles) if (known(i)) merged.set(i, merged.has(i) ? `${merged.get(i)}; ${text.toLowerCase()}` : text);
   $("tiles").replaceChildren(...[...merged].map(([i, text]) =>
     h("button", { className: "tile", type: "button", onclick: () => select(data.ids[i]) }, h("small", {}, text), h("b", {}, data.labels[i]),
-      h("dl", {}, h("div", {}, h("dt", {}, "accuracy"), h("dd", {}, form("test_accuracy", accuracy[i]))), h("div", {}, h("dt", {}, risk.title), h("dd", {}, form("risk", risk.value[i])))))));
+      h("dl", {}, h("div", {}, h("dt", {}, "accuracy"), h("dd", {}, withInterval("test_accuracy", i))), h("div", {}, h("dt", {}, risk.title), h("dd", {}, withInterval("risk", i)))))));
 }
 
 function drawAll() {
