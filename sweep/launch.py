@@ -19,7 +19,7 @@ from sweep.loggers import make_loggers
 from sweep.manifest import require_manifest, require_usable
 from sweep.search import require_optuna
 from sweep.spec import SweepSpec
-from sweep.start import clear, step
+from sweep.steps import clear, step
 from sweep.trainer import Trained, Trainer
 from trainables.records import Context, content_id
 from trainables.storage import Store, as_store
@@ -78,7 +78,7 @@ def run(
 
     Raises:
         UserError: a mistake in the spec or an unusable directory; nothing has been written then.
-        RunError: something else failed before the first trial.
+        RunError: something else failed than a trial.
     """
     from trainables.datasets import load_dataset
     from trainables.lockstep import check
@@ -88,7 +88,7 @@ def run(
     console = console or Console(stderr=True)
     store = as_store(out if out is not None else Path("runs") / spec.name)
     require_usable(store)
-    make_loggers(spec.loggers, spec.name)
+    loggers = make_loggers(spec.loggers, spec.name)
     if spec.search is not None:
         require_optuna()
     if resolve(address) == "local":
@@ -98,6 +98,9 @@ def run(
     model = resolve_model(spec.model)
     with step(store, console, f"trying model {model['name']}"):
         check([*spec.recipes, *spec.corners], dataset, model, spec.subsets.rule, spec.queries)
+    for name, logger in zip(spec.loggers, loggers, strict=True):
+        with step(store, console, f"opening logger {name}"):
+            logger.setup()
     context = Context(
         dataset=spec.dataset,
         fingerprint=dataset.fingerprint,

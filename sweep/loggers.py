@@ -8,13 +8,12 @@ from typing import Any
 
 from trainables.registry import UserError
 
-AIR = "ray.air.integrations"
 LOGGERS = {  # name -> module, class, what it needs besides Ray
     "csv": ("ray.tune.logger", "CSVLoggerCallback", None),
     "json": ("ray.tune.logger", "JsonLoggerCallback", None),
-    "mlflow": (f"{AIR}.mlflow", "MLflowLoggerCallback", "mlflow"),
+    "mlflow": ("ray.air.integrations.mlflow", "MLflowLoggerCallback", "mlflow"),
     "tensorboard": ("ray.tune.logger", "TBXLoggerCallback", "tensorboardX"),
-    "wandb": (f"{AIR}.wandb", "WandbLoggerCallback", "wandb"),
+    "wandb": ("sweep.wandb_logger", "Wandb", "wandb"),
 }
 
 

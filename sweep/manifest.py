@@ -12,14 +12,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from sweep import lease, start
+from sweep import lease, steps
 from sweep.spec import SweepSpec, reference
 from trainables.recipe import Recipe
 from trainables.records import Context
 from trainables.registry import UserError
 from trainables.storage import Store
 
-BEFORE = (lease.FILE, start.FILE)  # what may be there before the first manifest
+BEFORE = (lease.FILE, steps.FILE)  # what may be there before the first manifest
 PACKAGES = ("flatleak", "ray", "torch", "numpy", "scikit-learn", "opacus")
 
 

@@ -22,7 +22,7 @@ from sweep.loggers import make_loggers
 from sweep.manifest import make_manifest, read_manifest, write_manifest
 from sweep.plan import Inventory, cut, guided, take_stock
 from sweep.spec import SweepSpec
-from sweep.start import step
+from sweep.steps import named, step
 from trainables.datasets import Dataset
 from trainables.recipe import Recipe
 from trainables.records import Context
@@ -229,6 +229,7 @@ class Trainer:
             logging.getLogger(name).setLevel(logging.CRITICAL)  # failures are recorded
         with (
             tempfile.TemporaryDirectory(prefix="flatleak-tune-") as scratch,
+            named(self.store, "training"),
             Bar(self.console, tally, present) as bar,
             _interrupts_kept(),
         ):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from servers import environment
 
 from sweep import SweepSpec, run
 from sweep.loggers import LOGGERS, make_loggers
@@ -34,3 +36,62 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, LOGGERS[name][2] or "", None)
     with pytest.raises(UserError, match=rf"loggers: '{name}' needs .* pip install 'flatleak\[{name}\]'"):
         make_loggers([name], "smoke")
+
+
+def flatleak(*arguments: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A sweep of two recipes, in a process of its own."""
+    grid = "grid=[{optimizer: sgd}, {optimizer: sam, rho: 0.1, lr: 0.05}]"
+    changes = [part for setting in [grid, *SETTINGS[1:], *arguments] for part in ("--set", setting)]
+    command = [sys.executable, "-m", "sweep.cli", "run", "smoke", "--out", str(folder / "sweep"), *changes]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment(**variables))
+
+
+def mentions(secret: str, *folders: Path) -> list[Path]:
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    return [path for path in files if secret.encode() in path.read_bytes()]
+
+
+NAMES = {
+    f"{label} seeds {seeds}" for label in ("sgd lr=0.1", "sam lr=0.05 rho=0.1") for seeds in ("0-1", "2-3")
+}
+
+
+def test_mlflow_gets_a_run_a_trial_with_its_name_and_figures(tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
+    pytest.importorskip("sqlalchemy", reason="MLflow keeps runs in a local file through SQLAlchemy")
+    uri = f"sqlite:///{tmp_path}/runs.db"
+    done = flatleak("loggers=[mlflow]", folder=tmp_path, MLFLOW_TRACKING_URI=uri)
+    assert done.returncode == 0, done.stderr
+    client = mlflow.MlflowClient(uri)
+    experiment = client.get_experiment_by_name("smoke")
+    runs = client.search_runs([experiment.experiment_id])
+    assert {run.info.run_name for run in runs} == NAMES
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert all(
+        run.data.metrics["replicas"] == 2 and 0 < run.data.metrics["test_accuracy"] < 1 for run in runs
+    )
+
+
+def test_an_mlflow_server_that_is_away_is_one_line_without_its_password(tmp_path: Path) -> None:
+    pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
+    about = {"MLFLOW_TRACKING_URI": "http://me:hush-hush@127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    done = flatleak("loggers=[mlflow]", folder=tmp_path, **about)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: opening logger mlflow: MlflowException:")
+    assert "Traceback" not in done.stderr
+    assert "hush-hush" not in done.stderr
+    assert not mentions("hush-hush", tmp_path)
+
+
+def test_wandb_gets_a_run_a_trial_and_nobody_else_its_key(tmp_path: Path) -> None:
+    pytest.importorskip("wandb", reason="the extra wandb is not installed")
+    key = "hushhushhushhushhushhushhushhushhushhush"
+    variables = {"WANDB_MODE": "offline", "WANDB_API_KEY": key, "WANDB_DIR": str(tmp_path)}
+    done = flatleak("loggers=[wandb]", f"tune_dir={tmp_path}/logs", folder=tmp_path, **variables)
+    assert done.returncode == 0, done.stderr
+    logs = [path.read_bytes() for path in tmp_path.glob("wandb/offline-run-*/*.wandb")]
+    assert len(logs) == len(NAMES)
+    assert {name for name in NAMES for log in logs if name.encode() in log} == NAMES
+    assert all(b"test_accuracy" in log for log in logs)
+    assert key not in done.stdout + done.stderr
+    assert not mentions(key, tmp_path, Path("/tmp/ray/session_latest/logs"))
