@@ -12,7 +12,10 @@ blocks.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.floating[Any]]
 
 _CACHE = 1 << 19  # bytes that one pass over a block should touch, within a core's second-level cache
+_CORES = os.cpu_count() or 1
 
 
 def influence(
@@ -30,9 +34,9 @@ def influence(
 
     ``correct_test[R, m]`` bool (or any score, such as the probability of the true class), ``members[R, n]``
     -> float32 ``[m, n]`` in [-1, 1], NaN in the columns of examples that are never IN or never OUT.
-    ``max_bytes`` bounds the result and the working memory together; where the result alone leaves no room,
-    the smallest blocks are used. For more pairs than memory holds see `influence_blocks` and
-    `influence_summary`.
+    ``max_bytes`` bounds the result and the working memory together, beside the tens of MiB that a library
+    keeps for its matrix products; where the result alone leaves no room, the smallest blocks are used. For
+    more pairs than memory holds see `influence_blocks` and `influence_summary`.
 
     >>> influence([[1], [1], [0], [1]], [[1], [1], [0], [0]])
     array([[0.5]], dtype=float32)
@@ -50,7 +54,7 @@ def influence_blocks(
     """Streams `influence` as (slice of test points, float32 ``[rows, n]``) within ``max_bytes`` of memory.
 
     Each block is overwritten by the next one: use it or copy it before going on. ``device`` ("cuda") lets
-    torch take the product there; the default is NumPy.
+    torch take the product there, in about as much of its memory at most; the default is NumPy.
     """
     correct, members = _checked(correct_test, members)
     yield from _filled(correct, members, max_bytes, device, None)
@@ -170,25 +174,34 @@ def _filled(
     ins = np.where((count > 0) & (count < replicas), count, np.nan)
     outs = replicas - ins
     right = correct.sum(axis=0, dtype=np.float64).astype(np.float32)[:, None]
-    # A column tile of float32 masks takes an eighth of the budget; test rows take the rest.
+    # A column tile of float32 masks takes an eighth of the budget; test rows take the rest, with a device
+    # also their product with a tile, which torch hands over whole.
     tile = max(256, budget // 8 // (4 * replicas))
-    row_bytes = 4 * (replicas + (n if out is None else 0))
-    rows = min(tests, max(16, (budget * 7 // 8 - _CACHE) // row_bytes))
+    row_bytes = 4 * (replicas + (n if out is None else 0) + (tile if device else 0))
+    rows = min(tests, max(16, (budget * 7 // 8 - _CORES * _CACHE) // row_bytes))
     buffer = np.empty((rows, n), np.float32) if out is None else None
-    for start in range(0, tests, rows):
-        span = slice(start, min(start + rows, tests))
-        block = out[span] if buffer is None else buffer[: span.stop - start]  # type: ignore[index]
-        left = np.ascontiguousarray(correct[:, span].T, dtype=np.float32)
-        for column in range(0, n, tile):
-            _product(left, members[:, column : column + tile], block[:, column : column + tile], device)
-        step = max(1, _CACHE // (4 * n)) if n else 1
-        for i in range(0, len(block), step):  # in cache-sized passes, in place
-            part = block[i : i + step]
-            held_out = right[start + i : start + i + len(part)] - part
-            held_out /= outs
-            part /= ins
-            part -= held_out
-        yield span, block
+    with ThreadPoolExecutor(_CORES) as pool:
+        for start in range(0, tests, rows):
+            span = slice(start, min(start + rows, tests))
+            block = out[span] if buffer is None else buffer[: span.stop - start]  # type: ignore[index]
+            left = np.ascontiguousarray(correct[:, span].T, dtype=np.float32)
+            for column in range(0, n, tile):
+                _product(left, members[:, column : column + tile], block[:, column : column + tile], device)
+            # The product has threads of its own; NumPy's other passes let go of the interpreter lock.
+            shares = np.array_split(block, _CORES), np.array_split(right[span], _CORES)
+            list(pool.map(_averaged, *shares, repeat(ins), repeat(outs)))
+            yield span, block
+
+
+def _averaged(counts: Floats, right: Floats, ins: Floats, outs: Floats) -> None:
+    """Counts of "right and IN" ``[rows, n]`` -> influence, in place and in cache-sized passes."""
+    step = max(1, _CACHE // (4 * max(1, counts.shape[1])))
+    for i in range(0, len(counts), step):
+        part = counts[i : i + step]
+        held_out = right[i : i + step] - part
+        held_out /= outs
+        part /= ins
+        part -= held_out
 
 
 def _product(left: Floats, mask: NDArray[np.bool_], out: Floats, device: str | None) -> None:
