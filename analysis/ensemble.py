@@ -93,7 +93,8 @@ class Ensemble:
     def signal(self, side: str, name: str) -> Array:
         """``[R, Q, n]`` of side "train" or ``[R, Q, m]`` of side "test", read from the records on every call.
 
-        ``name`` is "correct" (bool) or one of `trainables.records.FLOAT_SIGNALS` (float32).
+        ``name`` is "correct" (bool) or one of `trainables.records.FLOAT_SIGNALS` (float32); of side "train"
+        also "curvature" where ``context.curvature`` says that it was recorded.
         """
         return self._gather(f"{side}_{name}")
 
@@ -123,6 +124,8 @@ def ensemble_of(record: Record, label: str = "", recipe_id: str = "") -> Ensembl
     arrays: dict[str, Array] = {name: getattr(record, name) for name in ("seeds", "members", *PER_REPLICA)}
     for side, values in (("train", record.train), ("test", record.test)):
         arrays |= {f"{side}_{name}": value for name, value in vars(values).items()}
+    if record.train_curvature is not None:
+        arrays["train_curvature"] = record.train_curvature
     return Ensemble(
         recipe_id=recipe_id,
         recipe=record.recipe,

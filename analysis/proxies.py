@@ -14,8 +14,12 @@ from analysis.intervals import interval, resample
 from analysis.memorization import memorization
 
 # A single training run shows these of its own members; all rise with the difficulty of an example.
-PROXIES = {"loss": ("log_p_true", -1), "margin": ("margin", -1), "entropy": ("entropy", 1)}
-
+PROXIES = {
+    "loss": ("log_p_true", -1),
+    "margin": ("margin", -1),
+    "entropy": ("entropy", 1),
+    "curvature": ("curvature", 1),  # where it was recorded
+}
 
 _UNITS = 1000  # that the bootstrap over examples redraws
 
@@ -81,6 +85,8 @@ def proxy_table(
     weights = resample(ensemble.clusters, resamples, seed)
     rows = []
     for name, (signal, sign) in PROXIES.items():
+        if signal == "curvature" and not ensemble.context.curvature:
+            continue
         values = sign * ensemble.signal("train", signal)[:, 0]
         each = np.array([spearman(v[m], scores[m]) for v, m in zip(values, members, strict=True)])
         known = np.isfinite(each)

@@ -108,6 +108,7 @@ def run(
         subsets=spec.subsets.rule,
         sweep_seed=spec.sweep_seed,
         queries=spec.queries,
+        curvature=spec.curvature,
     )
     with (
         lease.hold(store) as held,

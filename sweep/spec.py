@@ -179,6 +179,7 @@ class SweepSpec(Part):
     grid: list[dict[str, Any]] = []
     search: SearchSpec | None = None
     queries: int = Field(default=1, ge=1)
+    curvature: int | None = Field(default=None, ge=1)
     sweep_seed: int = Field(default=0, ge=0)
     resources: Resources = Resources()
     block: Auto = "auto"

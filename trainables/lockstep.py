@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from trainables.batches import DeviceData, Sampler
+from trainables.curvature import draw_directions, input_curvature
 from trainables.datasets import Dataset, load_dataset
 from trainables.losses import objective
 from trainables.models import ModelSpec, model_factory, resolve_model
@@ -68,6 +69,7 @@ class Task:
     subsets: Subsets
     sweep_seed: int
     queries: int
+    curvature: int | None
 
     @property
     def size(self) -> int:
@@ -116,6 +118,7 @@ def make_task(
     subsets: Mapping[str, Any] | Subsets = Subsets(),  # noqa: B008, frozen
     sweep_seed: int = 0,
     queries: int = 1,
+    curvature: int | None = None,
     device: str | torch.device = "cpu",
 ) -> Task:
     """Loads and checks everything that training will need.
@@ -135,6 +138,8 @@ def make_task(
         why = first["msg"].removeprefix("Value error, ")
         raise UserError(f"{where}: {first['input']!r}: {why}") from error
     check([recipe], loaded, model, chosen, queries)
+    if curvature is not None and curvature < 1:
+        raise UserError(f"curvature {curvature!r}: expected at least 1 direction, or None to leave it out")
     definite, guarantee = _resolved(recipe, chosen.size(len(loaded.y_train)))
     return Task(
         recipe=recipe,
@@ -146,6 +151,7 @@ def make_task(
         subsets=chosen,
         sweep_seed=sweep_seed,
         queries=queries,
+        curvature=curvature,
     )
 
 
@@ -311,7 +317,21 @@ class Stack:
                 out[f"{side}_{name}"] = np.concatenate([getattr(part, name) for part in parts], axis=-1)
         out["test_accuracy"] = out["test_correct"][:, 0].mean(axis=1)
         out["train_accuracy"] = np.average(out["train_correct"][:, 0], axis=1, weights=self.members)
+        if self.task.curvature:
+            out["train_curvature"] = self._curvature(self.task.curvature, named, buffers)
         return out
+
+    def _curvature(self, directions: int, named: Params, buffers: Params) -> NDArray[np.float32]:
+        """Of every training example ``[K, queries, n]``, in batches of training's size: those fit the
+        memory."""
+        task, size = self.task, self.task.recipe.batch_size
+        drawn = draw_directions(directions, task.data.shape, task.sweep_seed).to(task.data.device)
+        parts = []
+        for x, y in zip(task.data.chunks("train", size), task.data.y.split(size), strict=True):
+            views = [x, x.flip(-1)][: task.queries]
+            each = [input_curvature(self.network, named, buffers, v, y, drawn) for v in views]
+            parts.append(torch.stack(each, 1).cpu().numpy())
+        return np.concatenate(parts, axis=-1)
 
     def _statistics_of(self, named: Params) -> Params:
         """BatchNorm statistics of averaged weights: each batch's own, averaged over one epoch (Izmailov et

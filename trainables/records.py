@@ -4,8 +4,9 @@ Members of the archive (K replicas, Q queries, n examples; ``side`` is ``train``
 ``version``, ``recipe`` and ``context`` (JSON), ``seeds`` i8[K], ``members`` u1 packed bits [K, ceil(n/8)],
 ``n_train``, ``n_test``, ``labels_train``, ``labels_test`` i4[n], ``canaries`` i4[c],
 ``<side>_correct`` u1 packed bits [K, Q, ceil(n/8)], ``<side>_margin``, ``<side>_log_p_true``,
-``<side>_entropy``, ``<side>_modified_entropy`` f4[K, Q, n], and per replica ``test_accuracy``,
-``train_accuracy``, ``final_loss``, ``seconds``, ``epsilon``, ``delta`` f8[K] and ``epochs`` i8[K].
+``<side>_entropy``, ``<side>_modified_entropy`` f4[K, Q, n], ``train_curvature`` f4[K, Q, n] where the context
+asks for it, and per replica ``test_accuracy``, ``train_accuracy``, ``final_loss``, ``seconds``, ``epsilon``,
+``delta`` f8[K] and ``epochs`` i8[K].
 """
 
 from __future__ import annotations
@@ -53,10 +54,14 @@ class Context(BaseModel):
     subsets: Subsets = Subsets()
     sweep_seed: int = 0
     queries: int = 1
+    curvature: int | None = None
 
     @property
     def context_id(self) -> str:
-        """Hash of what the replicas depend on: the data's bytes, not the path or name that found them."""
+        """Hash of what the replicas depend on: the data's bytes, not the path or name that found them.
+
+        What is None leaves no trace in it: contexts of before there was curvature keep their address.
+        """
         return content_id(self.model_dump(mode="json", exclude={"dataset"}, exclude_none=True))
 
 
@@ -95,6 +100,7 @@ class Record:
 
     Accuracies are fractions on the first query; ``train_accuracy`` is over each replica's own members.
     ``epsilon`` is infinite and ``delta`` 0 where training was not differentially private.
+    ``train_curvature[K, Q, n]`` is there where ``context.curvature`` is (see `trainables.curvature`).
     """
 
     recipe: dict[str, Any]
@@ -113,6 +119,7 @@ class Record:
     epsilon: Array
     delta: Array
     canaries: Array = field(default_factory=lambda: np.zeros(0, np.int32))
+    train_curvature: Array | None = None
 
     def arrays(self) -> dict[str, Array]:
         """The archive's members by name."""
@@ -131,6 +138,8 @@ class Record:
         for side, values in (("train", self.train), ("test", self.test)):
             out[f"{side}_correct"] = np.packbits(values.correct, axis=-1)
             out |= {f"{side}_{name}": getattr(values, name).astype(np.float32) for name in FLOAT_SIGNALS}
+        if self.train_curvature is not None:
+            out["train_curvature"] = self.train_curvature.astype(np.float32)
         for name in PER_REPLICA:
             out[name] = np.asarray(getattr(self, name), np.int64 if name == "epochs" else np.float64)
         return out
@@ -287,5 +296,6 @@ class RecordFile:
             context=self.context,
             train=self.signals("train"),
             test=self.signals("test"),
+            train_curvature=self["train_curvature"] if self.context.curvature else None,
             **{name: self[name] for name in names},
         )

@@ -45,6 +45,7 @@ def train_replicas(
     subsets: Mapping[str, Any] | Subsets = Subsets(),  # noqa: B008, frozen
     sweep_seed: int = 0,
     queries: int = 1,
+    curvature: int | None = None,
     device: str | torch.device = "cpu",
     stack: int | str = "auto",
     progress: Progress | None = None,
@@ -59,6 +60,8 @@ def train_replicas(
 
     Args:
         queries: views of each example that are recorded: 1 is the example itself, 2 adds its mirror image.
+        curvature: directions to estimate the input-loss curvature of the training examples with, a proxy of
+        memorization (see `trainables.curvature`); each costs about an epoch. None: it is not recorded.
         progress: state is saved at ends of epochs, at most once in ``progress.every`` seconds, and gone on
         from. on_epoch: called as ``on_epoch(replicas done, mean loss)`` after each epoch of a stack.
 
@@ -70,7 +73,7 @@ def train_replicas(
     >>> record.members.sum(axis=0).max()  # two seeds, two complementary halves
     np.int64(1)
     """
-    task = make_task(recipe, dataset, model, subsets, sweep_seed, queries, device)
+    task = make_task(recipe, dataset, model, subsets, sweep_seed, queries, curvature, device)
     seeds = [int(seed) for seed in seeds]
     if not seeds or min(seeds) < 0:
         raise UserError(f"seeds {seeds}: expected at least one, and none below 0")
@@ -189,6 +192,7 @@ def _record(task: Task, seeds: Sequence[int], results: Arrays) -> Record:
         subsets=task.subsets,
         sweep_seed=task.sweep_seed,
         queries=task.queries,
+        curvature=task.curvature,
     )
     return Record(
         recipe=task.recipe.knobs,
@@ -200,5 +204,6 @@ def _record(task: Task, seeds: Sequence[int], results: Arrays) -> Record:
         canaries=data.canaries,
         train=train,
         test=test,
+        train_curvature=results.get("train_curvature"),
         **{name: results[name] for name in PER_REPLICA},
     )

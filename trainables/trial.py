@@ -182,6 +182,7 @@ def _train(block: Block, job: Job, dataset: Any, failed_before: int) -> None:
             subsets=job.context.subsets,
             sweep_seed=job.context.sweep_seed,
             queries=job.context.queries,
+            curvature=job.context.curvature,
             device=job.device,
             stack=job.stack,
             progress=progress,

@@ -79,6 +79,17 @@ def test_more_rho_and_more_seeds_train_only_that(sweep: Path) -> None:
     assert (table["replicas"] == 16).all()
 
 
+def test_curvature_that_a_spec_asks_for_is_recorded_and_compared(sweep: Path) -> None:
+    before = records(sweep)
+    asked = ["curvature=2", "grid=[{optimizer: sgd}]", "subsets.seeds=4"]
+    assert run(SweepSpec.load("smoke", asked), sweep).trained.trained == 4
+    assert before.items() <= records(sweep).items()
+    (ensemble,) = load_sweep(sweep).values()
+    assert ensemble.signal("train", "curvature").shape == (4, 1, 300)
+    table = pd.read_parquet(sweep / "results" / "correlations.parquet")
+    assert "curvature_of_one_replica" in set(table["against"])
+
+
 def test_other_data_or_model_address_other_records(sweep: Path) -> None:
     before = records(sweep)
     outcome = run(SweepSpec.load("smoke", ["model.hidden=[16]", "grid=[{optimizer: sgd}]"]), sweep)
