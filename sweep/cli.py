@@ -290,7 +290,7 @@ def _conclude(outcome: Any) -> None:
         record = f"{outcome.directory}/failures/{block.address.stem}.json"
         errors.print(f"[red]given up:[/] {escape(block.name)}; see {escape(record)}", soft_wrap=True)
     if done.fatal:
-        why = f"{escape(done.fatal)}; what was trained is kept, run again when there is room"
+        why = f"{escape(done.fatal)}; what was trained is kept, run again when files can be written there"
         errors.print(f"[red]stopped:[/] {why}", soft_wrap=True)
     if done.interrupted:
         _say_how_to_go_on()

@@ -89,6 +89,7 @@ class Lease:
         self._figures = figures
 
     def _keep(self) -> None:
+        refused = False
         while not self._stop.wait(self._beat):
             try:
                 now = driver(self._store)
@@ -98,8 +99,11 @@ class Lease:
                     os.kill(os.getpid(), signal.SIGTERM if ignored else signal.SIGINT)
                     return
                 self._write()
+                refused = False
             except OSError as error:  # storage that refuses briefly must not end a sweep
-                log.warning("%s/%s: %s", self._store, FILE, error)
+                if not refused:  # once is enough
+                    log.warning("%s/%s: %s", self._store, FILE, " ".join(str(error).split()))
+                refused = True
 
     def _write(self) -> None:
         content = {**asdict(self._driver), "beat": time.time(), "figures": self._figures}

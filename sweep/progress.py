@@ -71,7 +71,7 @@ class Live(Callback):
 
 
 class Watch(Live, Stopper):
-    """Keeps a Tally from Tune's events, and ends the run where going on is hopeless (disk full)."""
+    """Keeps a Tally from Tune's events, and ends the run where going on is hopeless (no room, no storage)."""
 
     DEATHS = 10  # of a trial's processes, lost nodes aside, before it counts as its own fault
 

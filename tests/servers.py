@@ -88,10 +88,11 @@ REFUSAL = HEAD + str(len(SLOW_DOWN)).encode() + b"\r\n\r\n" + SLOW_DOWN
 
 
 @contextmanager
-def refusing(endpoint: str, refusals: int) -> Iterator[str]:
-    """Stands before ``endpoint``: the first connections are told 503 SlowDown, later ones pass."""
+def refusing(endpoint: str, refusals: int = 0, shut: threading.Event | None = None) -> Iterator[str]:
+    """Stands before ``endpoint``: the first connections are told 503 SlowDown, all of them while ``shut``."""
     listener = socket.create_server(("127.0.0.1", 0))
     target = ("127.0.0.1", int(endpoint.rpartition(":")[2]))
+    shut = shut or threading.Event()
 
     def serve() -> None:
         left = refusals
@@ -101,14 +102,14 @@ def refusing(endpoint: str, refusals: int) -> Iterator[str]:
             except OSError:
                 return
             left -= 1
-            if left >= 0:
+            if left >= 0 or shut.is_set():
                 client.recv(65536)
                 client.sendall(REFUSAL)
                 client.close()
                 continue
             server = socket.create_connection(target)
             for one, other in ((client, server), (server, client)):
-                threading.Thread(target=_pipe, args=(one, other), daemon=True).start()
+                threading.Thread(target=_pipe, args=(one, other, shut), daemon=True).start()
 
     threading.Thread(target=serve, daemon=True).start()
     try:
@@ -117,9 +118,9 @@ def refusing(endpoint: str, refusals: int) -> Iterator[str]:
         listener.close()
 
 
-def _pipe(source: socket.socket, sink: socket.socket) -> None:
+def _pipe(source: socket.socket, sink: socket.socket, shut: threading.Event) -> None:
     with suppress(OSError):
-        while data := source.recv(65536):
+        while (data := source.recv(65536)) and not shut.is_set():
             sink.sendall(data)
         sink.shutdown(socket.SHUT_WR)
 

@@ -133,8 +133,9 @@ def trial(config: dict[str, int], job: Job, dataset: Any) -> None:
 
     A block that fails by itself ``ATTEMPTS`` times is recorded under ``failures/`` and given up without an
     error to Tune, whose own retries are left for processes and nodes that die; one that diverges would do so
-    again and is given up at once. ``dataset`` lies once in the object store; its arrays are views of that
-    memory.
+    again and is given up at once. A storage that takes no files ends the whole run.
+
+    ``dataset`` lies once in the object store; its arrays are views of that memory.
     """
     from ray import tune
 
@@ -149,7 +150,12 @@ def trial(config: dict[str, int], job: Job, dataset: Any) -> None:
             tune.report({"fatal": f"{job.store} is full ({error})", "replicas": 0.0})
             return
         hopeless = isinstance(error, Diverged)
-        attempts = failures.add(f"{type(error).__name__}: {error}", trace, _log_place(), last=hopeless)
+        try:
+            attempts = failures.add(f"{type(error).__name__}: {error}", trace, _log_place(), last=hopeless)
+        except OSError as refused:  # most likely what failed first; further attempts would train in vain
+            why = " ".join(str(refused).split())
+            tune.report({"fatal": f"{job.store} takes no files ({why})", "replicas": 0.0})
+            return
         if attempts < ATTEMPTS and not hopeless:
             raise
         tune.report({"failed": True, "replicas": 0.0})

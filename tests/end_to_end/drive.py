@@ -30,6 +30,14 @@ def deadly(shape: tuple[int, ...], classes: int) -> nn.Module:
     return small(shape, classes)
 
 
+def impatient(shape: tuple[int, ...], classes: int) -> nn.Module:
+    """A model whose processes wait for no storage."""
+    from trainables import storage
+
+    storage.PATIENCE = ()  # type: ignore[assignment]
+    return small(shape, classes)
+
+
 def _in_a_trial_of_sam() -> bool:
     from ray._raylet import getproctitle
 

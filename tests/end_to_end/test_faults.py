@@ -301,24 +301,54 @@ def test_a_trial_whose_processes_keep_dying_is_given_up_too(drive: Any, tmp_path
     assert "worker process has died" in failure.error
 
 
-def test_a_full_disk_stops_the_sweep_and_room_lets_it_finish(
-    drive: Any, undisturbed: Path, tmp_path: Path
-) -> None:
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 220 KB."""
     small = tmp_path / "small"
     small.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=220k", "flatleak-test", str(small)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("mounting a small file system needs root")
-    try:
-        driver = drive(small / "sweep")
-        code, outcome = driver.finish()
-        assert code == 1
-        assert "No space left" in outcome["fatal"]
-        before = driver.records()
-        subprocess.run(["mount", "-o", "remount,size=20m", str(small)], check=True)
-        code, outcome = drive(small / "sweep").finish()
-        assert (code, outcome["present"]) == (0, 2 * len(before))
-        assert before.items() <= driver.records().items()
-        assert_equal(small / "sweep", undisturbed)
-    finally:
-        subprocess.run(["umount", "--lazy", str(small)], check=False)
+    yield small
+    subprocess.run(["umount", "--lazy", str(small)], check=False)
+
+
+def remount(disk: Path, options: str) -> bool:
+    """Whether it could be: it cannot become read-only while a file is being written."""
+    command = ["mount", "-o", f"remount,{options}", str(disk)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def test_a_full_disk_stops_the_sweep_and_room_lets_it_finish(
+    drive: Any, undisturbed: Path, small_disk: Path
+) -> None:
+    driver = drive(small_disk / "sweep")
+    code, outcome = driver.finish()
+    assert code == 1
+    assert "No space left" in outcome["fatal"]
+    before = driver.records()
+    assert remount(small_disk, "size=20m")
+    code, outcome = drive(small_disk / "sweep").finish()
+    assert (code, outcome["present"]) == (0, 2 * len(before))
+    assert before.items() <= driver.records().items()
+    assert_equal(small_disk / "sweep", undisturbed)
+
+
+def test_a_disk_that_becomes_read_only_stops_the_sweep_too(
+    drive: Any, undisturbed: Path, small_disk: Path
+) -> None:
+    assert remount(small_disk, "size=20m")
+    driver = drive(small_disk / "sweep")
+    driver.wait_for(lambda: len(driver.records()) >= 2)
+    wait_until(lambda: remount(small_disk, "ro"))
+    before = driver.records()
+    code, outcome = driver.finish()
+    assert code == 1
+    assert outcome["fatal"].startswith(f"{small_disk / 'sweep'} takes no files (")
+    assert "Read-only file system" in outcome["fatal"]
+    assert "\n" not in outcome["fatal"]
+    assert remount(small_disk, "rw")
+    code, outcome = drive(small_disk / "sweep").finish()
+    assert (code, outcome["present"]) == (0, 2 * len(before))
+    assert before.items() <= driver.records().items()
+    assert_equal(small_disk / "sweep", undisturbed)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ from servers import S3, aws_environment, environment, refusing
 
 from sweep import SweepSpec, run
 from sweep.status import status
+from trainables.records import Address
 from trainables.storage import Store
 
 SPEC = {
@@ -65,3 +69,36 @@ def test_a_sweep_on_s3_equals_one_on_disk(s3: S3, tmp_path: Path) -> None:
 
     secret = re.compile(rb"must-appear-nowhere|AKIATEST")
     assert [entry.path for entry in far.list() if secret.search(far.read(entry.path))] == []
+
+
+def test_a_storage_that_stays_away_ends_the_run_in_one_line_and_loses_nothing(s3: S3, tmp_path: Path) -> None:
+    changes = {"model": "drive:impatient", "subsets": {"seeds": 24}, "training": {"epochs": 200}}
+    (tmp_path / "spec.json").write_text(json.dumps({**SPEC, **changes}))
+    store, shut = Store.at(s3.uri("away")), threading.Event()
+    command = [sys.executable, "-m", "sweep.cli", "run", str(tmp_path / "spec.json"), "--out", str(store)]
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
+
+    def records() -> dict[str, float]:
+        return {entry.path: store.modified(entry.path) for entry in store.list("records")}
+
+    with refusing(s3.endpoint, shut=shut) as endpoint:
+        about = {"text": True, "env": environment(**aws_environment(endpoint), PYTHONPATH=paths)}
+        driver = subprocess.Popen(command, stderr=subprocess.PIPE, **about)
+        try:
+            while len(records()) < 2 and driver.poll() is None:
+                time.sleep(0.05)
+            shut.set()
+            errors = driver.communicate(timeout=250)[1]
+        finally:
+            driver.kill()
+        assert driver.returncode == 1, errors
+        assert "Traceback" not in errors
+        assert errors.splitlines()[-1].startswith(f"stopped: {store} takes no files (")
+        before = records()
+        assert 2 <= len(before) < 12
+        shut.clear()
+        again = subprocess.run([*command, "--json"], capture_output=True, timeout=250, check=False, **about)
+    outcome = json.loads(again.stdout)
+    there = sum(len(Address.parse(path).seeds) for path in before)
+    assert (outcome["exit_code"], outcome["present"], outcome["trained"]) == (0, there, 48 - there)
+    assert before.items() <= records().items()
