@@ -78,9 +78,21 @@ def test_every_ray_command_and_flag_exists(cluster: dict[str, Any]) -> None:
         command: click.Command = cli
         for word in name.split():
             command = command.commands[word]  # type: ignore[attr-defined]
-        known = {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)}
+        both = [command, cli.commands["start"]] if name == "symmetric-run" else [command]
+        known = {f for c in both for option in c.params for f in (*option.opts, *option.secondary_opts)}
         given = re.findall(r"--[a-z][a-z-]*", rest.partition(" -- ")[0])
         assert set(given) <= known, name
+
+
+def test_the_job_for_kuberay_is_yaml_that_it_accepts() -> None:
+    """Its rules: retries need a cluster of the job's own, and tokens need a named Ray of 2.52 or later."""
+    text = (ROOT / "docs" / "cluster.md").read_text()
+    (block,) = re.findall(r"^    apiVersion: ray\.io/v1\n(?:    .*\n)+", text, re.MULTILINE)
+    spec = yaml.safe_load(block)["spec"]
+    assert spec["backoffLimit"] > 0
+    assert "clusterSelector" not in spec
+    assert spec["rayClusterSpec"]["authOptions"] == {"mode": "token"}
+    assert [int(part) for part in spec["rayClusterSpec"]["rayVersion"].split(".")] >= [2, 52, 0]
 
 
 def test_no_secret_is_in_the_file() -> None:
