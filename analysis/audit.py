@@ -209,8 +209,10 @@ class _Report:
             point = operating_point(scores, self.members)
             self.row |= {f"{name}_{key}": value for key, value in point._asdict().items()}
         self.row[f"{name}_epsilon"] = self.epsilon(scores)
-        self.row[f"{name}_most_vulnerable"] = _held_out_risk(scores, self.members, self.ensemble.clusters)
-        self.columns[f"risk_{name}"] = risk_by_example(scores, self.members)
+        half = self.ensemble.clusters % 2 == 1
+        targets = np.stack([np.ones_like(half), half, ~half])
+        self.columns[f"risk_{name}"], *by_half = risk_by_example(scores, self.members, targets)
+        self.row[f"{name}_most_vulnerable"] = _held_out_risk(by_half) if half.any() else np.nan
         canaries = self.ensemble.canaries
         if len(canaries):
             planted = _Pooled(scores[:, canaries], self.members[:, canaries])
@@ -337,15 +339,11 @@ class _Pooled:
         return Curves.of(self._cells, self.members, units, len(self.thinned.thresholds))
 
 
-def _held_out_risk(scores: Floats, members: Bools, clusters: Floats) -> float:
+def _held_out_risk(by_half: list[Floats]) -> float:
     """Mean per-example AUC of the 1 % at most risk: chosen on one half of the targets, seen on the other."""
-    half = np.asarray(clusters % 2, bool)
-    if half.all() or not half.any():
-        return np.nan
-    risks = [risk_by_example(scores[side], members[side]) for side in (half, ~half)]
-    most = max(1, round(MOST_VULNERABLE * scores.shape[1]))
+    most = max(1, round(MOST_VULNERABLE * len(by_half[0])))
     seen = []
-    for chosen_on, judged_on in (risks, risks[::-1]):
+    for chosen_on, judged_on in (by_half, by_half[::-1]):
         order = np.argsort(np.nan_to_num(-chosen_on, nan=np.inf), kind="stable")
         seen.append(judged_on[order[:most]])
     found = np.concatenate(seen)

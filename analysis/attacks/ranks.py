@@ -50,15 +50,31 @@ def _whole_ties(before: Counts, after: Counts, new: Bools) -> tuple[Counts, Coun
     return before, after
 
 
-def risk_by_example(scores: Floats, members: Bools) -> Floats:
-    """AUC of each example over the targets: ``scores[R, n]``, ``members[R, n]`` -> ``[n]``.
+def risk_by_example(scores: Floats, members: Bools, targets: Bools) -> Floats:
+    """AUC of each example over the targets of each of S sets.
 
-    The probability that a replica trained on the example scores it above one that was not. NaN where the
-    scored targets are all IN or all OUT.
+    ``scores[R, n]``, ``members[R, n]``, ``targets[S, R]`` bool -> ``[S, n]``: the probability that a replica
+    trained on the example scores it above one that was not. NaN where the scored targets are all IN or all
+    OUT. Cost: one sort a column.
     """
-    known = ~np.isnan(scores)
-    ins, outs = members & known, ~members & known
-    pairs = ins.sum(axis=0) * outs.sum(axis=0)
-    below, up_to = out_ranks(scores, outs)
-    won = np.add(below, up_to, dtype=np.int32).sum(axis=0, where=ins)
-    return np.divide(won, 2 * pairs, out=np.full(len(won), np.nan), where=pairs > 0)
+    replicas, n = scores.shape
+    risks = np.full((len(targets), n), np.nan)
+    step = max(1, _BLOCK // replicas)
+    for i in range(0, n, step):
+        columns = np.ascontiguousarray(scores[:, i : i + step].T)
+        order = np.argsort(columns, axis=1)
+        ordered = np.take_along_axis(columns, order, axis=1)
+        flags, known = np.take_along_axis(members[:, i : i + step].T, order, axis=1), ~np.isnan(ordered)
+        new = ordered[:, 1:] != ordered[:, :-1]
+        ties = not new.all()
+        for risk, chosen in zip(risks, targets, strict=True):
+            here = known & chosen[order]
+            ins, outs = here & flags, here & ~flags
+            after = outs.cumsum(axis=1, dtype=np.int32)
+            pairs = ins.sum(axis=1) * after[:, -1]
+            before = after - outs
+            if ties:
+                before, after = _whole_ties(before, after, new)
+            won = ((before + after) * ins).sum(axis=1)
+            np.divide(won, 2 * pairs, out=risk[i : i + step], where=pairs > 0)
+    return risks

@@ -67,9 +67,10 @@ def test_risk_of_an_example_is_its_auc_over_targets() -> None:
     x, members = values(4, replicas=12)
     x = np.round(x, 1)
     x[3] = np.nan
-    risks = risk_by_example(x, members)
-    for i, risk in enumerate(risks):
-        known = ~np.isnan(x[:, i])
+    targets = np.stack([np.ones(12, bool), np.arange(12) % 3 > 0, np.zeros(12, bool)])
+    risks = risk_by_example(x, members, targets)
+    for (s, i), risk in np.ndenumerate(risks):
+        known = ~np.isnan(x[:, i]) & targets[s]
         both = members[known, i].any() and not members[known, i].all()
         expected = roc_auc_score(members[known, i], x[known, i]) if both else np.nan
         assert risk == pytest.approx(expected, nan_ok=True)
