@@ -37,12 +37,20 @@ def named(store: Store, doing: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        cause = getattr(error, "cause", None) or error
+        cause = _cause(error)
         if isinstance(cause, UserError):
             raise cause from None
         says = _public(f"{type(cause).__name__}: {next(iter(str(cause).strip().splitlines()), 'no message')}")
         kept = _keep(store, {"step": doing, "error": says, "traceback": _public(traceback.format_exc())})
         raise RunError(f"{doing}: {says.rstrip('.')}; {kept}") from error
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What was raised first: in a task, which Ray wraps, or in a callback, where Tune raises its text."""
+    cause = getattr(error, "cause", None) or error
+    while cause.__context__ is not None and str(cause).startswith("Traceback"):
+        cause = cause.__context__
+    return cause
 
 
 def _keep(store: Store, about: dict[str, str]) -> str:
