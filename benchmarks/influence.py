@@ -4,8 +4,8 @@
 
 Each side runs in a process of its own on the same masks, so that its peak memory is its own. Its time is the
 better of two runs, as the peak is the best of its tries: where a virtual machine's memory is handed out on
-first touch, a first run may spend half of its time on that. Equal results are asserted on sums over all pairs
-and on rows drawn at random.
+first touch, a first run may spend nearly half of its time on that. Equal results are asserted on sums over
+all pairs and on rows drawn at random.
 """
 
 from __future__ import annotations
