@@ -28,6 +28,12 @@ class Half(NamedTuple):
     members: Bools
     clusters: NDArray[np.integer[Any]]
 
+    def on(self, examples: NDArray[np.integer[Any]] | None) -> Half:
+        """The same half on these examples, by default all."""
+        if examples is None:
+            return self
+        return Half(self.scores[:, examples], self.members[:, examples], self.clusters)
+
 
 class Noise(NamedTuple):
     """Draws of mean 0 to add: to each figure ``[B]``, and to TPR - FPR at each threshold ``[B, K]``."""
@@ -58,7 +64,8 @@ def shared_noise(halves: Sequence[Half], thresholds: Floats, resamples: int, see
     redrawing examples shows the rest: its variance over random groups of examples holds targets that err
     together, that over single scores (pairs of a cluster and an example) does not. A share
     1 - (single scores' / examples') of D's variance is therefore what is missing; a half has half of the
-    scores, which averaging two halves undoes. Effects that are common to a whole class are not seen.
+    scores, which averaging two halves undoes. Effects that are common to a whole class are not seen:
+    `analysis.relearnt` has those of thresholds.
 
     Examples are redrawn alike in all ensembles of as many examples, so differences of draws stay paired.
     ``thresholds[K]`` are those of the ROC of all replicas. Cost beyond the halves' attacks: four bootstraps.

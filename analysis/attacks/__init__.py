@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.attacks.arrays import Bools, Floats
 from analysis.attacks.lira import lira
@@ -34,6 +35,17 @@ __all__ = [
 Function: TypeAlias = Callable[[Ensemble, Bools], Floats]
 
 
+class Rule(NamedTuple):
+    """The signal ``[R, n]`` on which `threshold` learns, and whether one threshold a class."""
+
+    signal: Callable[[Ensemble], Floats]
+    per_class: bool = True
+
+    def classes(self, signals: Ensemble) -> NDArray[np.integer[Any]]:
+        """The examples that share a threshold: ``[n]``."""
+        return signals.labels_train if self.per_class else np.zeros_like(signals.labels_train)
+
+
 @dataclass(frozen=True)
 class Attack:
     """One way to score: ``function(signals, members[R, n]) -> scores[R, n]``, each replica in turn a target.
@@ -41,7 +53,8 @@ class Attack:
     ``signals`` is the Ensemble, for its `signal`, `labels_train` and `labels_test`. ``decides``: scores above
     0 mean "member". ``queries``: how many queries an example it needs. ``population``: needs test examples.
     ``shadows``: all targets' scores on an example err together with its shadows, which intervals must hold;
-    costs one more run. ``default``: part of every audit.
+    costs one more run. ``rule``: likewise with the thresholds of this rule, whose scores the attack gives.
+    ``default``: part of every audit.
     """
 
     function: Function
@@ -49,6 +62,7 @@ class Attack:
     queries: int = 1
     population: bool = False
     shadows: bool = False
+    rule: Rule | None = None
     default: bool = True
 
     def lacks(self, signals: Ensemble) -> str | None:
@@ -70,8 +84,17 @@ def _p_true(signals: Ensemble, side: str) -> Floats:
     return np.exp(signals.signal(side, "log_p_true"))
 
 
-def _threshold(name: str, sign: int = 1, per_class: bool = True) -> Function:
-    return lambda s, m: threshold(sign * _plain(s, name), m, s.labels_train, per_class=per_class)
+def _by(rule: Rule, **about: Any) -> Attack:
+    """The threshold attack that learns by this rule."""
+
+    def scores(signals: Ensemble, members: Bools) -> Floats:
+        return threshold(rule.signal(signals), members, rule.classes(signals))
+
+    return Attack(scores, decides=True, rule=rule, **about)
+
+
+def _threshold(name: str, sign: int = 1, per_class: bool = True, **about: Any) -> Attack:
+    return _by(Rule(lambda s: sign * _plain(s, name), per_class), **about)
 
 
 def _lira(**options: Any) -> Function:
@@ -90,10 +113,9 @@ def _rmia(online: bool) -> Function:
     return scores
 
 
-def _label_only(signals: Ensemble, members: Bools) -> Floats:
-    """Share of augmented queries answered right (Choquette-Choo et al. 2021), against a threshold a class."""
-    robustness = signals.signal("train", "correct").mean(axis=1)
-    return threshold(robustness, members, signals.labels_train)
+def _robustness(signals: Ensemble) -> Floats:
+    """Share of augmented queries answered right (Choquette-Choo et al. 2021)."""
+    return np.asarray(signals.signal("train", "correct").mean(axis=1))
 
 
 def _quantile(signals: Ensemble, members: Bools) -> Floats:
@@ -107,25 +129,23 @@ ATTACKS: dict[str, Attack] = {
     "lira_offline": Attack(_lira(variance="auto", online=False)),
     "rmia": Attack(_rmia(online=True), population=True),
     "rmia_offline": Attack(_rmia(online=False), population=True),
-    "correctness": Attack(lambda s, m: threshold(_plain(s, "correct"), m, s.labels_train), decides=True),
-    "loss": Attack(_threshold("log_p_true", per_class=False), decides=True),
-    "confidence": Attack(_threshold("log_p_true"), decides=True),
-    "entropy": Attack(_threshold("entropy", sign=-1), decides=True),
-    "modified_entropy": Attack(_threshold("modified_entropy", sign=-1), decides=True),
+    "correctness": _threshold("correct"),
+    "loss": _threshold("log_p_true", per_class=False),
+    "confidence": _threshold("log_p_true"),
+    "entropy": _threshold("entropy", sign=-1),
+    "modified_entropy": _threshold("modified_entropy", sign=-1),
     "attack_r": Attack(lambda s, m: attack_r(_plain(s, "log_p_true"), m)),
     "attack_p": Attack(
         lambda s, _: attack_p(_plain(s, "log_p_true"), _plain(s, "log_p_true", "test")), population=True
     ),
     "calibrated_loss": Attack(lambda s, m: calibrated_loss(_plain(s, "log_p_true"), m)),
-    "label_only": Attack(_label_only, decides=True, queries=2),
+    "label_only": _by(Rule(_robustness), queries=2),
     "lira_per_example": Attack(_lira(variance="per_example"), shadows=True, default=False),
     "lira_pooled": Attack(_lira(variance="pooled"), shadows=True, default=False),
     "lira_offline_per_example": Attack(_lira(variance="per_example", online=False), default=False),
     "lira_offline_pooled": Attack(_lira(variance="pooled", online=False), default=False),
-    "entropy_global": Attack(_threshold("entropy", sign=-1, per_class=False), decides=True, default=False),
-    "modified_entropy_global": Attack(
-        _threshold("modified_entropy", sign=-1, per_class=False), decides=True, default=False
-    ),
+    "entropy_global": _threshold("entropy", sign=-1, per_class=False, default=False),
+    "modified_entropy_global": _threshold("modified_entropy", sign=-1, per_class=False, default=False),
     "quantile": Attack(_quantile, decides=True, population=True, default=False),
 }
 

@@ -1,0 +1,97 @@
+"""The noise of shared thresholds: halves against the attack itself, intervals and p-values by simulation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from simulated_records import simulate
+
+from analysis import audit
+from analysis.attacks import ATTACKS, threshold
+from analysis.audit import _Pooled
+from analysis.ensemble import ensemble_of
+from analysis.intervals import interval, p_value, resample
+from analysis.metrics import roc
+from analysis.relearnt import Relearnt
+from trainables.subsets import Subsets, draw_members
+
+REPLICAS, RESAMPLES = 64, 200
+CLUSTERS = np.arange(REPLICAS) // 2
+
+
+@pytest.mark.parametrize(("leak", "ties"), [(0, True), (1, True), (1, False)])
+def test_halves_are_those_of_the_attack_on_half_of_the_replicas(leak: int, ties: bool) -> None:
+    rng = np.random.default_rng(leak)
+    members, labels = draw_members(Subsets(), range(REPLICAS), 90), rng.integers(0, 3, 90)
+    members[:, labels == 2] = True  # a class that has no threshold
+    signal = rng.normal(size=members.shape) * (1 + labels) + leak * members
+    signal = np.clip(np.round(signal), -3, 3) if ties else signal
+    relearnt = Relearnt(signal, members, labels, CLUSTERS, 0)
+    some = np.arange(0, 90, 2)
+    for columns in (None, some):
+        tables = relearnt._tables(columns)
+        for split in range(5):
+            for rows in (relearnt.first[split], ~relearnt.first[split]):
+                assert rows.sum() == REPLICAS // 2
+                assert (rows[::2] == rows[1::2]).all()
+                scores = threshold(signal[rows], members[rows], labels)
+                part = slice(None) if columns is None else columns
+                expected = roc(scores[:, part], members[rows][:, part]).figures()
+                found = relearnt._roc(tables, split, rows).figures()
+                for name in ("auc", "advantage", "tpr_at_10pct", "tpr_at_1pct"):
+                    close = 1e-12 if ties else 0.01
+                    assert found[name] == pytest.approx(expected[name], abs=close), (name, split)
+
+
+def test_intervals_cover_and_equal_recipes_do_not_differ() -> None:
+    """TPR at 10 % FPR of two classes, which depends most on where their thresholds lie."""
+    rng = np.random.default_rng(0)
+    replicas, labels = 32, np.arange(100) % 2
+    clusters = np.arange(replicas) // 2
+    pairs = []
+    for k in range(24):
+        members = draw_members(Subsets(), range(k * replicas, (k + 1) * replicas), len(labels))
+        pairs.append([])
+        for _ in range(2):
+            signal = rng.normal(size=members.shape) * (1 + labels) + members
+            pooled = _Pooled(threshold(signal, members, labels), members)
+            weights = resample(clusters, RESAMPLES, 0)
+            fixed = pooled.by_target.bootstrap(weights, pooled.figures)[0]["tpr_at_10pct"]
+            relearnt = Relearnt(signal, members, labels, clusters, 0)
+            noise = relearnt.noise(pooled.by_target, pooled.thinned.thresholds, RESAMPLES)
+            pairs[-1].append((pooled.figures["tpr_at_10pct"], fixed, fixed + noise.figures["tpr_at_10pct"]))
+    truth = np.mean([tpr for pair in pairs for tpr, *_ in pair])
+
+    def seen(which: int) -> tuple[float, float]:
+        ends = [interval(found[which], replicas // 2) for pair in pairs for found in pair]
+        p = [p_value(a[0] - b[0], a[which] - b[which], replicas // 2) for a, b in pairs]
+        return np.mean([low <= truth <= high for low, high in ends]), np.mean(np.array(p) < 0.05)
+
+    covered, differing = seen(2)
+    assert covered >= 0.88, covered
+    assert differing <= 0.12, differing
+    covered, differing = seen(1)  # what the noise is for
+    assert covered <= 0.75, covered
+    assert differing >= 0.15, differing
+
+
+def test_an_audit_widens_the_intervals_of_threshold_attacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    ensemble = ensemble_of(simulate(range(32), canaries=10))
+    wide, again = (audit(ensemble, attacks=["confidence", "attack_p"]) for _ in range(2))
+    monkeypatch.setitem(ATTACKS, "confidence", replace(ATTACKS["confidence"], rule=None))
+    plain = audit(ensemble, attacks=["confidence", "attack_p"])
+    np.testing.assert_array_equal(wide.draws["confidence_auc"], again.draws["confidence_auc"])
+    np.testing.assert_array_equal(wide.draws["attack_p_auc"], plain.draws["attack_p_auc"])
+    for figure, wider in (("auc", 1.1), ("tpr_at_10pct", 1.1), ("canary_auc", 1.02)):
+        name = f"confidence_{figure}"
+        assert wide.row[name] == plain.row[name]
+        assert wide.draws[name].std() > wider * plain.draws[name].std(), name
+
+
+@pytest.mark.parametrize("replicas", [6, 8, 10])
+def test_few_clusters_have_intervals(replicas: int) -> None:
+    found = audit(ensemble_of(simulate(range(replicas))), attacks=["correctness", "loss"])
+    assert found.row["loss_auc_low"] < found.row["loss_auc"] < found.row["loss_auc_high"]
+    assert np.isfinite(found.draws["correctness_advantage"]).all()
