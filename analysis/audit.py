@@ -98,7 +98,7 @@ def audit(
     figures held the truth in 93 to 98 % of ensembles, the advantage in up to 99 % with 128 and no leakage.
     `analysis.relearnt` adds what the thresholds that all targets of a class share make those of threshold
     attacks vary: with 32 and 64 replicas, 75 and 600 examples a class, 95 % intervals of confidence's figures
-    held the truth in 93 to 99 %, where the bootstrap alone held AUC in 75 to 90 %, TPR at 10 % FPR in 39.
+    held the truth in 93 to 99 %; the bootstrap alone held the AUC in 75 to 91, TPR at 10 % FPR in 39 to 93 %.
 
     Raises:
         UserError: an attack that is not known or returns something else than scores ``[R, n]``; a ``delta``
