@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -40,8 +41,8 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
 
 def flatleak(*arguments: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """A sweep of two recipes, in a process of its own."""
-    grid = "grid=[{optimizer: sgd}, {optimizer: sam, rho: 0.1, lr: 0.05}]"
-    changes = [part for setting in [grid, *SETTINGS[1:], *arguments] for part in ("--set", setting)]
+    grid, logs = "grid=[{optimizer: sgd}, {optimizer: sam, rho: 0.1, lr: 0.05}]", f"tune_dir={folder}/logs"
+    changes = [part for setting in [grid, *SETTINGS[1:], logs, *arguments] for part in ("--set", setting)]
     command = [sys.executable, "-m", "sweep.cli", "run", "smoke", "--out", str(folder / "sweep"), *changes]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment(**variables))
 
@@ -86,12 +87,14 @@ def test_an_mlflow_server_that_is_away_is_one_line_without_its_password(tmp_path
 def test_wandb_gets_a_run_a_trial_and_nobody_else_its_key(tmp_path: Path) -> None:
     pytest.importorskip("wandb", reason="the extra wandb is not installed")
     key = "hushhushhushhushhushhushhushhushhushhush"
-    variables = {"WANDB_MODE": "offline", "WANDB_API_KEY": key, "WANDB_DIR": str(tmp_path)}
-    done = flatleak("loggers=[wandb]", f"tune_dir={tmp_path}/logs", folder=tmp_path, **variables)
-    assert done.returncode == 0, done.stderr
+    with tempfile.TemporaryDirectory(prefix="ray-") as ray:  # short, for sockets lie in it
+        variables = {"WANDB_MODE": "offline", "WANDB_API_KEY": key, "WANDB_DIR": str(tmp_path)}
+        done = flatleak("loggers=[wandb]", folder=tmp_path, RAY_TMPDIR=ray, **variables)
+        assert done.returncode == 0, done.stderr
+        assert list(Path(ray).rglob("runtime_env_agent.log"))
+        assert not mentions(key, tmp_path, Path(ray))
+    assert key not in done.stdout + done.stderr
     logs = [path.read_bytes() for path in tmp_path.glob("wandb/offline-run-*/*.wandb")]
     assert len(logs) == len(NAMES)
     assert {name for name in NAMES for log in logs if name.encode() in log} == NAMES
     assert all(b"test_accuracy" in log for log in logs)
-    assert key not in done.stdout + done.stderr
-    assert not mentions(key, tmp_path, Path("/tmp/ray/session_latest/logs"))
