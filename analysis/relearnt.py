@@ -38,10 +38,9 @@ class Relearnt:
     All targets of a class have nearly the same threshold, so their scores err together. Two halves share no
     replica: D = (figure of one - figure of the other) / 2 varies like the figure of all, thresholds and all.
     With thresholds held, D varies like the bootstrap over targets; the rest of its variance, times 2^(2/3),
-    is what the bootstrap lacks. Simulated with leakage and 32 to 128 replicas, and
-    without and 32, 95 % intervals of the AUC of confidence then held the truth in 93 to 96 % of ensembles, TPR
-    at 1 and 10 % FPR in 94 to 99 %; of pairs of equal recipes 1 to 6 % had a p-value of AUC or balanced
-    accuracy below 0.05.
+    is what the bootstrap lacks. Simulated with leakage and 32 to 128 replicas, and with 32 without any, 95 %
+    intervals of the AUC of confidence then held the truth in 93 to 96 % of ensembles, TPR at 1 and 10 % FPR
+    in 94 to 99 %; of pairs of equal recipes 1 to 6 % had a p-value of AUC or balanced accuracy below 0.05.
 
     ``signal[R, n]``, ``members[R, n]``, ``labels[n]`` as `analysis.attacks.threshold` takes them,
     ``clusters[R]``. Values are counted in cells of about 1 % of a class's non-members, so a class is sorted
