@@ -95,6 +95,5 @@ def test_wandb_gets_a_run_a_trial_and_nobody_else_its_key(tmp_path: Path) -> Non
         assert not mentions(key, tmp_path, Path(ray))
     assert key not in done.stdout + done.stderr
     logs = [path.read_bytes() for path in tmp_path.glob("wandb/offline-run-*/*.wandb")]
-    assert len(logs) == len(NAMES)
     assert {name for name in NAMES for log in logs if name.encode() in log} == NAMES
-    assert all(b"test_accuracy" in log for log in logs)
+    assert sum(b"test_accuracy" in log for log in logs) == len(NAMES)
