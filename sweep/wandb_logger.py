@@ -33,5 +33,5 @@ class Wandb(WandbLoggerCallback):
                     os.environ[KEY] = key
                 super().run()
 
-        as_rays_own: Any = {"max_restarts": -1, "max_task_retries": -1, **_force_on_current_node()}
-        return ray.remote(num_cpus=0, **as_rays_own)(WandbLogger)
+        here: Any = _force_on_current_node()
+        return ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1, **here)(WandbLogger)
