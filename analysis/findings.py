@@ -153,29 +153,38 @@ def tuning(sweeps: Sequence[Tables]) -> str:
 
 
 def mitigation(sweeps: Sequence[Tables]) -> str:
-    """Every defended recipe against the most accurate plain SAM: what it costs and what LiRA loses by it.
+    """Every defended recipe against plain SAM, and against itself undefended: what LiRA loses, at what cost.
 
-    Where plain SAM was trained for several numbers of epochs, against the most accurate of each, as training
-    for less is a defence itself. What a search found is measured on the sweep's own subset seeds, which the
-    search never saw. The intervals of one sweep hold together (Bonferroni), so that the best of many rows may
-    be believed. Bold: within the published bounds by estimate; with a tick: by the whole interval.
+    Plain SAM is the most accurate one of each number of epochs it was trained for, as training for less is a
+    defence itself. What a search found is measured on the sweep's own subset seeds, which the search never
+    saw. The intervals of one sweep hold together (Bonferroni), so that the best of many rows may be believed.
+    Bold: within the published bounds by estimate; with a tick: by the whole interval.
     """
     rows = []
     for tables in sweeps:
         sweep = _lira_only(tables)
-        plain = {sweep.ensembles[r].recipe["epochs"]: r for r in reversed(sweep.plain("sam"))}
-        found = [r for r, e in sweep.ensembles.items() if DEFENCES & e.recipe.keys()] + list(plain.values())
-        found.sort(key=lambda r: -sweep.ensembles[r].per_replica("test_accuracy").mean())
-        confidence = 1 - (1 - sweep.confidence) / max(1, len(plain) * (len(found) - 1))
-        for against in sorted(plain.values(), key=found.index):
-            rows.append([f"*{tables.directory}, against {sweep.ensembles[against].label}*", "", ""])
-            rows += [
-                row
-                for recipe_id in found
-                if recipe_id != against
-                and (row := _defence(sweep.pair(recipe_id, against, confidence=confidence)))
-            ]
+        against = _comparisons(sweep)
+        confidence = 1 - (1 - sweep.confidence) / max(1, sum(map(len, against.values())))
+        for heading, pairs in against.items():
+            rows.append([f"*{tables.directory}, against {heading}*", "", ""])
+            measured = [_defence(sweep.pair(own, other, confidence=confidence)) for own, other in pairs]
+            rows += [row for row in measured if row]
     return markdown(["recipe", "accuracy given up, points", "LiRA advantage taken away, %"], rows)
+
+
+def _comparisons(sweep: Sweep) -> dict[str, list[tuple[str, str]]]:
+    """Pairs of recipes to compare, the most accurate first, by what they are compared with."""
+    recipes = {r: e.recipe for r, e in sweep.ensembles.items()}
+    plain = {recipes[r]["epochs"]: r for r in reversed(sweep.plain("sam"))}
+    found = [r for r, knobs in recipes.items() if DEFENCES & knobs.keys()] + list(plain.values())
+    found.sort(key=lambda r: -sweep.ensembles[r].per_replica("test_accuracy").mean())
+    pairs = {
+        sweep.ensembles[other].label: [(own, other) for own in found if own != other]
+        for other in sorted(plain.values(), key=found.index)
+    }
+    bare = {r: {k: v for k, v in recipes[r].items() if k not in DEFENCES} for r in found}
+    same = [(own, r) for own in found for r, knobs in recipes.items() if r != own and knobs == bare[own]]
+    return pairs | ({"the same recipe without its defences": same} if same else {})
 
 
 def _defence(pair: Pair | None) -> list[str] | None:

@@ -72,8 +72,10 @@ def test_tuning_marks_the_most_accurate_setting(smoke_sweep: Path) -> None:
 def test_a_mitigation_is_measured_against_the_best_plain_sam(smoke_sweep: Path) -> None:
     table = pd.read_parquet(smoke_sweep / "results" / "recipes.parquet").set_index("label")
     plain, noisy = table.loc["sam rho=0.1"], table.loc["sam rho=0.1 noise=3"]
-    head, row = rows(fill(page("mitigation", "smoke"), smoke_sweep.parent))
+    head, row, same, again = rows(fill(page("mitigation", "smoke"), smoke_sweep.parent))
     assert head[0] == "*smoke, against sam rho=0.1*"
+    assert same[0] == "*smoke, against the same recipe without its defences*"
+    assert again == row
     assert row[0].strip("* ✓") == "sam rho=0.1 noise=3"
     assert row[1].startswith(f"{100 * (plain['test_accuracy'] - noisy['test_accuracy']):+.2f} [")
     assert row[2].startswith(f"{100 * (1 - noisy['lira_advantage'] / plain['lira_advantage']):+.2f} [")
