@@ -19,6 +19,7 @@ import pandas as pd
 import yaml
 
 from analysis import figures
+from analysis.audit import Options
 from analysis.figures.front import LAYOUT, MOST_BARS, front_info, risk_format, templates
 from analysis.figures.panel import BASE, PALETTE, SYMBOLS, THEMES, short
 from analysis.pictures import Pictures, notable
@@ -68,7 +69,7 @@ def packed(value: Any) -> str:
 def summary(tables: Tables) -> dict[str, Any]:
     """Everything of the first view but the chosen risk."""
     manifest = tables.manifest
-    attack, delta = tables.default_risk.attack, tables.notes.get("delta", 1e-5)
+    attack, delta = tables.default_risk.attack, tables.notes.get("delta", Options.delta)
     of_attack = {
         f"{attack}_epsilon": f"{pretty(attack)}: epsilon at least, at delta {delta:g}",
         f"{attack}_most_vulnerable": f"{pretty(attack)}: AUC on the 1 % most vulnerable",

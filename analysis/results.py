@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from analysis import attacks as registry
-from analysis.audit import Audit, audit
+from analysis.audit import Audit, Options, audit
 from analysis.buckets import bucket_table, influence_table
 from analysis.claims import claims_table
 from analysis.ensemble import Ensemble, load_sweep
@@ -56,11 +56,11 @@ class Results:
 
     @property
     def confidence(self) -> float:
-        return float(self.options.get("confidence", 0.95))
+        return float(self.options.get("confidence", Options.confidence))
 
     @property
     def delta(self) -> float:
-        return float(self.options.get("delta", 1e-5))
+        return float(self.options.get("delta", Options.delta))
 
     @property
     def reference(self) -> str:

@@ -214,7 +214,8 @@ class RecordFile:
         except RecordError:
             raise
         except (ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-            # not OSError: a storage that does not answer says nothing about the record
+            # NotImplementedError: of a damaged header that names a compression which zipfile lacks.
+            # Not OSError: a storage that does not answer says nothing about the record.
             raise self.error(asked, f"cannot be read ({error})") from error
 
     def _load(self, name: str) -> Array:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from analysis.ensemble import Block, Ensemble
+from analysis.intervals import interval, p_value
 from trainables.records import Context
 from trainables.subsets import Subsets, draw_members
 
@@ -31,3 +32,15 @@ def make_ensemble(recipe: dict[str, Any], replicas: int, n: int, m: int, **array
         labels_test=np.zeros(m, np.int32),
         canaries=np.zeros(0, np.int32),
     )
+
+
+Draws = tuple[float, np.ndarray, np.ndarray]  # of a figure: its estimate, draws without a noise, and with it
+
+
+def covered_and_differing(pairs: list[list[Draws]], which: int, clusters: int) -> tuple[float, float]:
+    """By simulated pairs of equal recipes: the share of intervals, from the draws ``which`` (1 or 2), that
+    hold the mean of all estimates, and the share of pairs whose difference has p < 0.05."""
+    truth = np.mean([estimate for pair in pairs for estimate, *_ in pair])
+    ends = [interval(found[which], clusters) for pair in pairs for found in pair]
+    p = [p_value(a[0] - b[0], a[which] - b[which], clusters) for a, b in pairs]
+    return float(np.mean([low <= truth <= high for low, high in ends])), float(np.mean(np.array(p) < 0.05))

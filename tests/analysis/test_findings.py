@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from synthetic import make_ensemble
 
 from analysis import findings
+from analysis.contrasts import Sweep
+from analysis.ensemble import Ensemble
 from analysis.findings import fill
 from trainables.registry import UserError
 
@@ -79,6 +83,25 @@ def test_a_mitigation_is_measured_against_the_best_plain_sam(smoke_sweep: Path) 
     assert row[0].strip("* ✓") == "sam rho=0.1 noise=3"
     assert row[1].startswith(f"{100 * (plain['test_accuracy'] - noisy['test_accuracy']):+.2f} [")
     assert row[2].startswith(f"{100 * (1 - noisy['lira_advantage'] / plain['lira_advantage']):+.2f} [")
+
+
+def test_a_defence_is_compared_with_sam_of_each_length_and_with_itself_undefended() -> None:
+    def trained(accuracy: float, **knobs: Any) -> Ensemble:
+        return make_ensemble({"optimizer": "sam", **knobs}, 2, 4, 2, test_accuracy=np.full(2, accuracy))
+
+    made = [
+        trained(0.80, rho=0.1, epochs=9),
+        trained(0.79, rho=0.2, epochs=9),
+        trained(0.82, rho=0.1, epochs=4),
+        trained(0.81, rho=0.2, epochs=9, noise=3),
+    ]
+    long, _, short, noisy = (e.recipe_id for e in made)
+    sweep = Sweep({e.recipe_id: e for e in made}, None, 0.95, 100, 0)  # type: ignore[arg-type]
+    assert findings._comparisons(sweep) == {
+        short: [(noisy, short), (long, short)],
+        long: [(short, long), (noisy, long)],
+        "the same recipe without its defences": [(noisy, made[1].recipe_id)],
+    }
 
 
 def test_agreement_with_published_scores_is_what_the_study_left(tmp_path: Path) -> None:

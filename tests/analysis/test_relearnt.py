@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from simulated_records import simulate
+from synthetic import covered_and_differing
 
 from analysis import audit
 from analysis.attacks import ATTACKS, threshold
 from analysis.audit import _Pooled
 from analysis.ensemble import ensemble_of
-from analysis.intervals import interval, p_value, resample
+from analysis.intervals import resample
 from analysis.metrics import roc
 from analysis.relearnt import Relearnt
 from trainables.subsets import Subsets, draw_members
@@ -62,17 +63,10 @@ def test_intervals_cover_and_equal_recipes_do_not_differ() -> None:
             relearnt = Relearnt(signal, members, labels, clusters, 0)
             noise = relearnt.noise(pooled.by_target, pooled.thinned.thresholds, RESAMPLES)
             pairs[-1].append((pooled.figures["tpr_at_10pct"], fixed, fixed + noise.figures["tpr_at_10pct"]))
-    truth = np.mean([tpr for pair in pairs for tpr, *_ in pair])
-
-    def seen(which: int) -> tuple[float, float]:
-        ends = [interval(found[which], replicas // 2) for pair in pairs for found in pair]
-        p = [p_value(a[0] - b[0], a[which] - b[which], replicas // 2) for a, b in pairs]
-        return np.mean([low <= truth <= high for low, high in ends]), np.mean(np.array(p) < 0.05)
-
-    covered, differing = seen(2)
+    covered, differing = covered_and_differing(pairs, 2, replicas // 2)
     assert covered >= 0.88, covered
     assert differing <= 0.12, differing
-    covered, differing = seen(1)  # what the noise is for
+    covered, differing = covered_and_differing(pairs, 1, replicas // 2)  # what the noise is for
     assert covered <= 0.75, covered
     assert differing >= 0.15, differing
 

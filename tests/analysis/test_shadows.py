@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from simulated_records import simulate
+from synthetic import covered_and_differing
 
 from analysis import audit
 from analysis.attacks import ATTACKS, lira
 from analysis.audit import _Pooled
 from analysis.ensemble import ensemble_of
-from analysis.intervals import interval, p_value, resample
+from analysis.intervals import resample
 from analysis.shadows import Half, halves_of, shared_noise
 from trainables.subsets import Subsets, draw_members
 
@@ -40,18 +41,11 @@ def test_intervals_cover_and_equal_recipes_do_not_differ(leak: float) -> None:
     for k in range(PAIRS):
         members = draw_members(Subsets(), range(k * REPLICAS, (k + 1) * REPLICAS), N)
         pairs.append([draws_of(rng.normal(size=members.shape) + leak * members, members) for _ in range(2)])
-    truth = np.mean([auc for pair in pairs for auc, *_ in pair])
-
-    def seen(which: int) -> tuple[float, float]:
-        ends = [interval(found[which], REPLICAS // 2) for pair in pairs for found in pair]
-        p = [p_value(a[0] - b[0], a[which] - b[which], REPLICAS // 2) for a, b in pairs]
-        return np.mean([low <= truth <= high for low, high in ends]), np.mean(np.array(p) < 0.05)
-
-    covered, differing = seen(2)
+    covered, differing = covered_and_differing(pairs, 2, REPLICAS // 2)
     assert 0.92 <= covered <= 0.985, covered
     assert differing <= 0.1, differing
     if leak == 0:  # what the noise is for
-        covered, differing = seen(1)
+        covered, differing = covered_and_differing(pairs, 1, REPLICAS // 2)
         assert covered <= 0.87
         assert differing >= 0.12
 
