@@ -1,13 +1,13 @@
 """Replicas an hour on one CUDA GPU: SGD and SAM with a ResNet-18 on nearly all of CIFAR-10.
 
     python benchmarks/gpu.py [--archive cifar10.npz] [--replicas 4] [--epochs 30] [--stacks auto 1 2 4]
-                             [--shares 1 0.5 0.25]
+                             [--shares 1 0.5 0.25] [--compile none default reduce-overhead]
 
 Replicas share a GPU in two ways: stacked in one process, and by several processes, as trials with
-``resources: {gpu: 0.5}`` do. For each optimizer, stack and share: replicas an hour of the whole device, and
-the test accuracy that they buy, which is what a speed is worth. Calibration and the first two epochs of a
-stack, which warm the device up, do not count. ``--device cpu --size 64 --epochs 4`` tries the script without
-a GPU.
+``resources: {gpu: 0.5}`` do. For each optimizer, stack, share and mode of torch.compile (reduce-overhead is
+CUDA graphs): replicas an hour of the whole device, and the test accuracy that they buy, which is what a speed
+is worth. Calibration and the first two epochs of a stack, which warm the device up, do not count. ``--device
+cpu --size 64 --epochs 4`` tries the script without a GPU.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from trainables import Recipe, train_replicas
+from trainables.compiled import MODES
 from trainables.datasets import load_dataset
 from trainables.registry import UserError
 
@@ -40,7 +41,7 @@ def recipe(optimizer: str, epochs: int) -> Recipe:
 
 
 def measure(
-    chosen: Recipe, source: dict[str, Any], stack: int | str, replicas: int, device: str, start: Any
+    chosen: Recipe, source: dict[str, Any], replicas: int, options: dict[str, Any], start: Any
 ) -> tuple[float, float]:
     """Seconds a replica of steady training, and mean test accuracy, of one process among those that start
     together."""
@@ -50,9 +51,9 @@ def measure(
     def on_epoch(_: float, __: float) -> None:
         ends.append(time.perf_counter())
 
-    seeds, options = range(replicas), {"subsets": NEARLY_ALL, "device": device}
+    options = {"subsets": NEARLY_ALL, "on_epoch": on_epoch, **options}
     start.wait()
-    record = train_replicas(chosen, dataset, "resnet18", seeds, stack=stack, on_epoch=on_epoch, **options)
+    record = train_replicas(chosen, dataset, "resnet18", range(replicas), **options)
     steady = np.diff(ends).reshape(-1)[WARM_UP - 1 : chosen.epochs - 1]
     stacks = len(ends) // chosen.epochs
     return float(np.median(steady)) * chosen.epochs * stacks / replicas, float(record.test_accuracy.mean())
@@ -74,6 +75,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--stacks", nargs="+", default=["auto", "1"])
     parser.add_argument("--shares", nargs="+", type=float, default=[1.0], help="of the GPU, a process")
+    parser.add_argument("--compile", nargs="+", choices=("none", *MODES), default=["none"])
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--size", type=int, help="training and test examples; default: all")
     options = parser.parse_args()
@@ -83,16 +85,18 @@ def main() -> None:
     source |= {"train_size": options.size, "test_size": options.size}
     load_dataset(source)  # once, lest all processes download it
     name = torch.cuda.get_device_name() if options.device.startswith("cuda") else options.device
-    table = Table("optimizer", "stack", "share", title=f"ResNet-18, {options.epochs} epochs, {name}")
+    table = Table(
+        "optimizer", "stack", "share", "compile", title=f"ResNet-18, {options.epochs} epochs, {name}"
+    )
     for column in ("replicas an hour", "test accuracy %"):
         table.add_column(column, justify="right")
-    for optimizer, stack, share in product(OPTIMIZERS, options.stacks, options.shares):
-        width = stack if stack == "auto" else int(stack)
-        chosen = recipe(optimizer, options.epochs)
-        hourly, accuracy = side_by_side(
-            round(1 / share), chosen, source, width, options.replicas, options.device
-        )
-        table.add_row(optimizer, stack, f"{share:g}", f"{hourly:.0f}", f"{100 * accuracy:.2f}")
+    for optimizer, *how in product(OPTIMIZERS, options.stacks, options.shares, options.compile):
+        stack, share, mode = how
+        chosen, training = recipe(optimizer, options.epochs), {"device": options.device}
+        training |= {"stack": stack if stack == "auto" else int(stack)}
+        training |= {"compile": None if mode == "none" else mode}
+        hourly, accuracy = side_by_side(round(1 / share), chosen, source, options.replicas, training)
+        table.add_row(optimizer, stack, f"{share:g}", mode, f"{hourly:.0f}", f"{100 * accuracy:.2f}")
     Console().print(table)
 
 

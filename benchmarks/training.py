@@ -1,13 +1,14 @@
 """Replicas a minute on one thread: a plain PyTorch loop against stacks of replicas in lockstep.
 
-    python benchmarks/training.py [--case TEXT] [--rounds 5] [--data ../shared/data]
+    python benchmarks/training.py [--case TEXT] [--rounds 5] [--data ../shared/data] [--compile default]
 
 The plain loop trains one module after another with ``torch.optim.SGD`` or the SAM of the PyPI package
 pytorch-optimizer, from batches indexed out of a tensor (no DataLoader). Building the networks counts,
 evaluating them does not. Methods take turns and each one's fastest turn counts, so that a busy machine is no
 one's handicap. The peak is the best 1024 x 1024 float32 matrix product of the same run; the share of it
 counts products and convolutions of forward and backward passes, nothing else. Memory is what a fresh process
-needed at most for two epochs, beyond the loaded libraries and data.
+needed at most for two epochs, beyond the loaded libraries and data. ``--compile`` adds the chosen stack with
+torch.compile for networks that are not MLPs; the first turn compiles, so that does not count.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import multiprocessing
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from trainables.calibrate import fastest_stack
+from trainables.compiled import MODES
 from trainables.lockstep import Stack, Task, learning_rate, make_task
 from trainables.recipe import Recipe
 
@@ -157,26 +159,32 @@ def in_fresh_process(*arguments: Any) -> float | None:
         return pool.apply(memory_of, arguments)
 
 
-def measure(case: Case, optimizer: str, rounds: int, table: Table) -> None:
+def measure(case: Case, optimizer: str, rounds: int, table: Table, mode: str | None) -> None:
     task = case.task(optimizer)
     peak, gflop, auto = peak_gflops(), gflop_a_replica(task), fastest_stack(task).stack
-    stacks = sorted({*case.stacks, auto})
-    best = dict.fromkeys([0, *stacks], float("inf"))
+    methods = {PLAIN: (0, lambda turn: plain_loop(task, turn))}
+    for k in sorted({*case.stacks, auto}):
+        name = f"stack of {k}" + (" (auto)" if k == auto else "")
+        methods[name] = k, lambda _, k=k: lockstep(task, k)
+    if mode and case.model["name"] != "mlp":
+        with_mode = replace(task, compile=mode)
+        methods[f"stack of {auto}, compiled"] = auto, lambda _: lockstep(with_mode, auto)
+    best = dict.fromkeys(methods, float("inf"))
     for turn in range(rounds):
-        best[0] = min(best[0], seconds(lambda turn=turn: plain_loop(task, turn)))  # type: ignore[misc]
-        for k in stacks:
-            best[k] = min(best[k], seconds(lambda k=k: lockstep(task, k)) / k)  # type: ignore[misc]
+        for name, (k, train) in methods.items():
+            best[name] = min(best[name], seconds(lambda train=train, turn=turn: train(turn)) / max(k, 1))
         peak = max(peak, peak_gflops())
-    for k, duration in best.items():
-        memory = in_fresh_process(case, optimizer, k) if k in (0, 1, auto) else None
-        name = f"stack of {k}" + (" (auto)" if k == auto else "") if k else PLAIN
+    for name, duration in best.items():
+        k = methods[name][0]
+        counted = k in (0, 1, auto) and "compiled" not in name
+        memory = in_fresh_process(case, optimizer, k) if counted else None
         table.add_row(
             case.name,
             optimizer,
             name,
             f"{duration * 1e3:.1f}",
             f"{60 / duration:.0f}",
-            f"{best[0] / duration:.1f}",
+            f"{best[PLAIN] / duration:.1f}",
             f"{gflop / duration / peak:.0%}",
             f"{peak:.0f}",
             "" if memory is None else f"{memory:.0f}",
@@ -189,6 +197,7 @@ def main() -> None:
     parser.add_argument("--case", default="", help="only cases whose name contains this")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each method (default 5)")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="where fashion8k_28.npz is")
+    parser.add_argument("--compile", choices=MODES, help="a mode of torch.compile to try, too")
     options = parser.parse_args()
     torch.set_num_threads(1)
     table = Table("model on data", "optimizer", "method", title=f"torch {torch.__version__}, one thread")
@@ -196,7 +205,7 @@ def main() -> None:
         table.add_column(column, justify="right")
     for case in cases(options.data):
         for optimizer in case.optimizers if options.case in case.name else ():
-            measure(case, optimizer, options.rounds, table)
+            measure(case, optimizer, options.rounds, table, options.compile)
     Console(width=130).print(table)
 
 

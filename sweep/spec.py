@@ -184,6 +184,7 @@ class SweepSpec(Part):
     resources: Resources = Resources()
     block: Auto = "auto"
     stack: Auto = "auto"
+    compile: Literal["default", "reduce-overhead", "max-autotune"] | None = None
     progress_minutes: float = Field(default=5, gt=0)
     audit: AuditSpec = AuditSpec()
     show_examples: bool = True

@@ -162,7 +162,8 @@ class Trainer:
             resources={name: v for name, v in demand.items() if name not in ("cpu", "gpu")},
             name="calibrate",
         )
-        return ray.get(task.remote(recipe, self._data, self.context.model, self._device, self._threads))
+        where = (self._device, self._threads, self.spec.compile)
+        return ray.get(task.remote(recipe, self._data, self.context.model, *where))
 
     def _step(self, doing: str) -> AbstractContextManager[None]:
         return step(self.store, self.console, doing)
@@ -217,6 +218,7 @@ class Trainer:
             stack=speed.stack,
             threads=self._threads,
             device=self._device,
+            compile=self.spec.compile,
             progress_seconds=60 * self.spec.progress_minutes,
         )
         tally = Tally(blocks, {recipe_id: speed.replica(recipe) for recipe_id, recipe in by_id.items()})
@@ -287,12 +289,12 @@ def passes(recipe: Recipe) -> float:
 
 
 def _calibrate(
-    recipe: Recipe, dataset: Any, model: dict[str, Any], device: str, threads: int
+    recipe: Recipe, dataset: Any, model: dict[str, Any], device: str, threads: int, compile: str | None
 ) -> tuple[int, float]:
     import torch
 
     from trainables.training import calibrate
 
     torch.set_num_threads(threads)
-    measured = calibrate(recipe, dataset, model, device=device)
+    measured = calibrate(recipe, dataset, model, device=device, compile=compile)
     return measured.stack, measured.seconds_per_replica

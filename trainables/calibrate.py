@@ -8,7 +8,7 @@ import resource
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,24 +40,27 @@ def calibrate(
     model: ModelSpec,
     *,
     device: str | torch.device = "cpu",
+    compile: str | None = None,
 ) -> Calibration:
     """Times a few steps of growing stacks of half-subset replicas; takes about a second for small models."""
-    return fastest_stack(make_task(recipe, dataset, model, device=device))
+    return fastest_stack(make_task(recipe, dataset, model, device=device, compile=compile))
 
 
 def fastest_stack(task: Task) -> Calibration:
     """The stack with the least time a replica; one replica alone unless stacking saves 5 % or more.
 
     What decides is timed twice, lest a moment in which the machine does something else decide: the stack that
-    ends the growth, and at last the best one and one replica alone.
+    ends the growth, and at last the best one and one replica alone. With ``compile`` the stack is chosen
+    without it, which would take a while for each, and then timed with it.
     """
     free, start = _memory(task.data.device)
+    plain = replace(task, compile=None)
     seconds: dict[int, float] = {}
     for k in STACKS[:1] if task.dropout else STACKS:
         try:
-            seconds[k] = _seconds_per_step(task, k)
+            seconds[k] = _seconds_per_step(plain, k)
             if seconds[k] > 1.2 * min(seconds.values()):
-                seconds[k] = min(seconds[k], _seconds_per_step(task, k))
+                seconds[k] = min(seconds[k], _seconds_per_step(plain, k))
         except (RuntimeError, MemoryError) as error:
             if k == 1 or not out_of_memory(error):
                 raise
@@ -68,9 +71,11 @@ def fastest_stack(task: Task) -> Calibration:
             break
     best = min(seconds, key=seconds.__getitem__)
     if best > 1:
-        seconds |= {k: min(seconds[k], _seconds_per_step(task, k)) for k in (1, best)}
+        seconds |= {k: min(seconds[k], _seconds_per_step(plain, k)) for k in (1, best)}
     if seconds[best] > GAIN * seconds[1]:
         best = 1
+    if task.compile:
+        seconds[best] = _seconds_per_step(task, best)
     steps = -(-task.size // task.recipe.batch_size) * task.epochs
     return Calibration(best, seconds[best] * steps)
 
@@ -87,6 +92,8 @@ def out_of_memory(error: BaseException) -> bool:
 def _seconds_per_step(task: Task, k: int) -> float:
     """Of one replica in a stack of k: the fastest of three short runs, after a step to warm up."""
     stack = Stack(task, range(k))
+    if task.compile:
+        stack.train_epoch(1)  # compiles
 
     def run(steps: int) -> float:
         begin, stack.epoch = time.perf_counter(), 0

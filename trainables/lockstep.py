@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from trainables.batches import DeviceData, Sampler
+from trainables.compiled import check_mode
 from trainables.curvature import draw_directions, input_curvature
 from trainables.datasets import Dataset, load_dataset
 from trainables.losses import objective
@@ -70,6 +71,7 @@ class Task:
     sweep_seed: int
     queries: int
     curvature: int | None
+    compile: str | None
 
     @property
     def size(self) -> int:
@@ -120,6 +122,7 @@ def make_task(
     queries: int = 1,
     curvature: int | None = None,
     device: str | torch.device = "cpu",
+    compile: str | None = None,
 ) -> Task:
     """Loads and checks everything that training will need.
 
@@ -127,6 +130,7 @@ def make_task(
         UserError: there is no such device, or something does not go together (``check``).
     """
     place = _device(device)
+    check_mode(compile)
     if place.type == "cpu":
         keep_freed_memory()
     loaded = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
@@ -152,6 +156,7 @@ def make_task(
         sweep_seed=sweep_seed,
         queries=queries,
         curvature=curvature,
+        compile=compile,
     )
 
 
@@ -243,7 +248,7 @@ class Stack:
         recipe, device = task.definite, task.data.device
         self.members = draw_members(task.subsets, seeds, len(task.dataset.y_train), task.sweep_seed)
         modules = [task.module(seed) for seed in seeds]
-        self.network = make_network(modules[0], device, recipe.precision)
+        self.network = make_network(modules[0], device, recipe.precision, task.compile)
         self.params = self.network.layout.pack(_stacked([m.named_parameters() for m in modules], device))
         self.buffers = _stacked([m.named_buffers() for m in modules], device)
         self.rule = update_rule(recipe)

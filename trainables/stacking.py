@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
+from trainables.compiled import compiled
+
 Params = dict[str, Tensor]
 # Logits and soft targets, classes first ``[C, ...]`` -> one loss an example ``[...]``. Over a last axis of
 # ten classes a softmax takes twenty times as long on a CPU.
@@ -61,13 +63,17 @@ class Network:
 
     ``precision`` bfloat16 runs forward and backward of training under autocast; parameters, gradients and
     losses stay float32. So do the logits that replicas are audited by: three digits would tie or blur them.
+    ``mode`` compiles the passes of ``gradient`` (see `trainables.compiled`).
     """
 
-    def __init__(self, module: nn.Module, device: torch.device, precision: str = "float32") -> None:
+    def __init__(
+        self, module: nn.Module, device: torch.device, precision: str = "float32", mode: str | None = None
+    ) -> None:
         self.module = module.to(device)
         self.device = device
         self.half = precision == "bfloat16"
         self.layout = Layout({name: p.shape for name, p in module.named_parameters()})
+        self.forward = compiled(self._forward, mode) if mode else self._forward
 
     def autocast(self, train: bool = True) -> AbstractContextManager[None]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half and train)
@@ -77,13 +83,16 @@ class Network:
         place."""
         self.module.train(train)
         with self.autocast(train):
-            if len(x) > 1:
-                return vmap(self._one, randomness="different")(named, buffers, x).float()
-            # One replica alone needs no vmap, whose convolutions are slower than plain ones.
-            example = x[0]
-            if example.ndim == 4 and self.device.type == "cuda":
-                example = example.contiguous(memory_format=torch.channels_last)
-            return self._one(_first(named), _first(buffers), example)[None].float()
+            return self._forward(named, buffers, x)
+
+    def _forward(self, named: Params, buffers: Params, x: Tensor) -> Tensor:
+        if len(x) > 1:
+            return vmap(self._one, randomness="different")(named, buffers, x).float()
+        # One replica alone needs no vmap, whose convolutions are slower than plain ones.
+        example = x[0]
+        if example.ndim == 4 and self.device.type == "cuda":
+            example = example.contiguous(memory_format=torch.channels_last)
+        return self._one(_first(named), _first(buffers), example)[None].float()
 
     def _one(self, named: Params, buffers: Params, x: Tensor) -> Tensor:
         return functional_call(self.module, (named, buffers), (x,))
@@ -97,8 +106,10 @@ class Network:
         one another, so the gradient of the sum over replicas holds each one's own.
         """
         named = {n: p.detach().requires_grad_() for n, p in self.layout.unpack(params).items()}
+        self.module.train()
         with torch.enable_grad():
-            logits = self.logits(named, buffers, x, train=True)
+            with self.autocast():
+                logits = self.forward(named, buffers, x)
             losses = objective(logits.movedim(-1, 0), targets)
             grads = torch.autograd.grad((losses * share).sum(), list(named.values()))
         return self.layout.pack(dict(zip(named, grads, strict=True))), losses.detach()
@@ -155,8 +166,8 @@ class DenseNetwork(Network):
     2015).
     """
 
-    def __init__(self, module: nn.Module, device: torch.device, precision: str = "float32") -> None:
-        super().__init__(module, device, precision)
+    def __init__(self, module: nn.Module, device: torch.device) -> None:
+        super().__init__(module, device)
         self.layers = [name for name, m in module.named_modules() if isinstance(m, nn.Linear)]
 
     @staticmethod
@@ -177,9 +188,9 @@ class DenseNetwork(Network):
         )
 
     def logits(self, named: Params, buffers: Params, x: Tensor, *, train: bool) -> Tensor:  # noqa: ARG002
-        return self._forward(named, x)[-1]
+        return self._layers(named, x)[-1]
 
-    def _forward(self, named: Params, x: Tensor) -> list[Tensor]:
+    def _layers(self, named: Params, x: Tensor) -> list[Tensor]:
         """The input of every layer, then the logits."""
         values = [x.flatten(2)]
         *hidden, last = self.layers
@@ -195,7 +206,7 @@ class DenseNetwork(Network):
     ) -> tuple[list[tuple[str, Tensor, Tensor]], Tensor]:
         """Last layer first: its name, its input ``[K, B, i]``, the gradient at its output ``[K, B, o]``; the
         losses."""
-        *inputs, logits = self._forward(named, x)
+        *inputs, logits = self._layers(named, x)
         logits = logits.detach().requires_grad_()
         with torch.enable_grad():
             losses = objective(logits.movedim(-1, 0), targets)
@@ -245,6 +256,10 @@ class DenseNetwork(Network):
         return self._products(params, clipped), losses
 
 
-def make_network(module: nn.Module, device: torch.device, precision: str = "float32") -> Network:
-    dense = precision == "float32" and DenseNetwork.fits(module)
-    return (DenseNetwork if dense else Network)(module, device, precision)
+def make_network(
+    module: nn.Module, device: torch.device, precision: str = "float32", mode: str | None = None
+) -> Network:
+    """The fastest network for this module: dense layers need no compiler."""
+    if precision == "float32" and DenseNetwork.fits(module):
+        return DenseNetwork(module, device)
+    return Network(module, device, precision, mode)

@@ -48,6 +48,7 @@ def train_replicas(
     curvature: int | None = None,
     device: str | torch.device = "cpu",
     stack: int | str = "auto",
+    compile: str | None = None,
     progress: Progress | None = None,
     on_epoch: Callable[[float, float], None] | None = None,
 ) -> Record:
@@ -62,6 +63,8 @@ def train_replicas(
         queries: views of each example that are recorded: 1 is the example itself, 2 adds its mirror image.
         curvature: directions to estimate the input-loss curvature of the training examples with, a proxy of
         memorization (see `trainables.curvature`); each costs about an epoch. None: it is not recorded.
+        compile: a mode of torch.compile for the passes of training (see `trainables.compiled`); None for
+        none. MLPs, whose passes are written out, are left as they are. "auto" is chosen without it.
         progress: state is saved at ends of epochs, at most once in ``progress.every`` seconds, and gone on
         from. on_epoch: called as ``on_epoch(replicas done, mean loss)`` after each epoch of a stack.
 
@@ -73,7 +76,7 @@ def train_replicas(
     >>> record.members.sum(axis=0).max()  # two seeds, two complementary halves
     np.int64(1)
     """
-    task = make_task(recipe, dataset, model, subsets, sweep_seed, queries, curvature, device)
+    task = make_task(recipe, dataset, model, subsets, sweep_seed, queries, curvature, device, compile)
     seeds = [int(seed) for seed in seeds]
     if not seeds or min(seeds) < 0:
         raise UserError(f"seeds {seeds}: expected at least one, and none below 0")

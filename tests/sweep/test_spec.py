@@ -100,6 +100,7 @@ MISTAKES = {
     "resources.tpu=-1": "resources.tpu: -1: expected greater than 0",
     "audit.reference=asam": "audit.reference: 'asam' matches no recipe; did you mean 'sam'?",
     "audit.delta=1": "audit.delta: 1: expected less than 1",
+    "compile=defualt": "compile: 'defualt': expected 'default', 'reduce-overhead' or 'max-autotune'",
     "block=big": "block: 'big': expected 'auto' or a number of replicas of at least 1",
     "dataset=7": "dataset: 7: expected a name, or a mapping with 'name' and its options",
     "loggers=[jsn]": "loggers[0]: 'jsn' is not known; did you mean 'json'?",
