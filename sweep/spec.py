@@ -233,8 +233,13 @@ class SweepSpec(Part):
 
     @model_validator(mode="after")
     def _everything_is_known(self) -> SweepSpec:
-        _known("dataset", self.dataset["name"])
-        _known("model", self.model["name"])
+        from trainables.datasets import DATASETS
+        from trainables.models import MODELS, resolve_model
+
+        _known("dataset", self.dataset["name"], DATASETS)
+        _known("model", self.model["name"], MODELS)
+        if self.model["name"] in MODELS:
+            resolve_model(self.model)  # refuses options that the model does not have
         if not self.recipes and self.search is None:
             raise UserError("grid: [] is empty; expected at least one block such as {optimizer: sgd}")
         for i, name in enumerate(self.loggers):
@@ -301,12 +306,8 @@ def build_recipe(values: Mapping[str, Any], at: str, own: Mapping[str, Any]) -> 
         raise explain(error, Recipe, blamed) from None
 
 
-def _known(kind: Literal["dataset", "model"], name: str) -> None:
+def _known(kind: str, name: str, registry: Iterable[str]) -> None:
     """Refuses a name that is neither registered nor an import string."""
-    if kind == "dataset":
-        from trainables.datasets import DATASETS as registry
-    else:
-        from trainables.models import MODELS as registry
     if name not in registry and ":" not in name:
         raise UserError(f"{kind}: {name!r} is not known; {nearest(name, registry)}")
 

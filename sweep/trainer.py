@@ -282,10 +282,11 @@ def passes(recipe: Recipe) -> float:
 
     The penalty evaluates the optimizer's gradient twice; drawing noise counts as half an evaluation.
     """
+    from trainables.lockstep import epochs_run
     from trainables.optimizers import OPTIMIZERS
 
     optimizer = lookup("optimizer", recipe.optimizer, OPTIMIZERS)
-    return recipe.epochs * (optimizer.passes * (1 + bool(recipe.grad_reg)) + 0.5 * bool(recipe.noise))
+    return epochs_run(recipe) * (optimizer.passes * (1 + bool(recipe.grad_reg)) + 0.5 * bool(recipe.noise))
 
 
 def _calibrate(

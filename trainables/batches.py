@@ -84,7 +84,8 @@ class Batch:
 
     ``x[K, B, ...]``, soft ``targets[C, K, B]``, ``share[K, B]`` each example's part in the mean. ``clip``:
     each example's own gradient is first clipped to this norm. Only the first evaluation moves BatchNorm's
-    running statistics; its mean loss ``[K]`` is put in ``seen``.
+    running statistics; its mean loss ``[K]`` is put in ``seen``. Where a rule evaluates parts of the batch
+    (``select``), that is the first part.
     """
 
     network: Network

@@ -109,7 +109,7 @@ def _call(name: str, load: Callable[..., Any], own: Mapping[str, Any]) -> Any:
     for key, parameter in taken.items():
         if (
             parameter.default is parameter.empty
-            and parameter.kind is parameter.KEYWORD_ONLY
+            and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
             and key not in own
         ):
             raise UserError(f"dataset: {name!r} needs {key!r}")

@@ -139,7 +139,8 @@ def sam(step: Step) -> Params:
     """g(w + rho u): Foret et al. 2021, equation 3 and algorithm 1.
 
     ``rho`` > 0 in units of the parameters' norm, 0.01 to 0.5. ``m``: perturb for micro-batches of m examples
-    each and average the gradients (m-sharpness, section 4.1); by default the whole batch.
+    each and average the gradients (m-sharpness, section 4.1); by default the whole batch. BatchNorm's running
+    statistics and the loss that is recorded are then those of a step's first micro-batch.
     """
     if step.m is None:
         return step.gradient(climb(step.params, step.gradient(), step.rho))

@@ -31,7 +31,7 @@ from trainables.recipe import Recipe
 from trainables.records import FLOAT_SIGNALS, SIDES, Signals
 from trainables.registry import UserError
 from trainables.seeding import stream, torch_seed
-from trainables.stacking import Params, make_network
+from trainables.stacking import Params, held, make_network, trained
 from trainables.subsets import Subsets, draw_members
 
 EVALUATION_FLOATS = 2**22  # inputs evaluated at a time, over all replicas of a stack
@@ -97,8 +97,11 @@ class Task:
     def dropout(self) -> bool:
         """Whether the network draws random numbers of its own, which only a stack of one can seed by
         replica."""
-        layers = self.module(0).modules()
-        return any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in layers)
+        module, blank = self.module(0).train(), torch.zeros(2, *self.data.shape)
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            before = torch.get_rng_state()
+            module(blank)
+            return not torch.equal(before, torch.get_rng_state())
 
 
 @cache
@@ -208,6 +211,8 @@ def check(
         module = model_factory(model)(shape, dataset.num_classes)
         if not isinstance(module, nn.Module):
             raise UserError(f"model {name!r} returned {type(module).__name__}; expected a torch.nn.Module")
+        if not any(True for _ in trained(module)):
+            raise UserError(f"model {name!r} has no parameter that requires a gradient, so nothing to train")
         logits, expected = _tried(name, module.eval(), 2, shape), (2, dataset.num_classes)
         if logits != expected:
             raise UserError(
@@ -249,8 +254,8 @@ class Stack:
         self.members = draw_members(task.subsets, seeds, len(task.dataset.y_train), task.sweep_seed)
         modules = [task.module(seed) for seed in seeds]
         self.network = make_network(modules[0], device, recipe.precision, task.compile)
-        self.params = self.network.layout.pack(_stacked([m.named_parameters() for m in modules], device))
-        self.buffers = _stacked([m.named_buffers() for m in modules], device)
+        self.params = self.network.layout.pack(_stacked([trained(m) for m in modules], device))
+        self.buffers = _stacked([held(m) for m in modules], device)
         self.rule = update_rule(recipe)
         self.state = self.rule.init(
             self.params, [torch_seed(task.sweep_seed, seed, "noise") for seed in seeds]

@@ -3,8 +3,9 @@ pass."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from itertools import chain
 from math import prod
 
 import torch
@@ -58,6 +59,17 @@ class Layout:
         return named
 
 
+def trained(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The parameters that training moves, by name."""
+    return ((name, p) for name, p in module.named_parameters() if p.requires_grad)
+
+
+def held(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """What else the network computes with: its buffers, and parameters that do not require a gradient."""
+    frozen = ((name, p) for name, p in module.named_parameters() if not p.requires_grad)
+    return chain(module.named_buffers(), frozen)
+
+
 class Network:
     """The architecture that K replicas share. ``module`` lends its code; it holds no replica's weights.
 
@@ -72,7 +84,7 @@ class Network:
         self.module = module.to(device)
         self.device = device
         self.half = precision == "bfloat16"
-        self.layout = Layout({name: p.shape for name, p in module.named_parameters()})
+        self.layout = Layout({name: p.shape for name, p in trained(module)})
         self.forward = compiled(self._forward, mode) if mode else self._forward
 
     def autocast(self, train: bool = True) -> AbstractContextManager[None]:
@@ -172,19 +184,20 @@ class DenseNetwork(Network):
 
     @staticmethod
     def fits(module: nn.Module) -> bool:
-        """Whether the module is ``[Flatten] (Linear ReLU)* Linear``, every layer with a bias."""
+        """Whether the module is ``[Flatten] (Linear ReLU)* Linear`` of torch's own layers, each once and all
+        trained, every Linear with a bias."""
         if type(module) is not nn.Sequential:
             return False
         layers = list(module)
-        if (
-            layers
-            and isinstance(layers[0], nn.Flatten)
-            and (layers[0].start_dim, layers[0].end_dim) == (1, -1)
-        ):
+        if layers and type(layers[0]) is nn.Flatten and (layers[0].start_dim, layers[0].end_dim) == (1, -1):
             layers = layers[1:]
-        return len(layers) % 2 == 1 and all(
-            isinstance(layer, nn.ReLU) if i % 2 else isinstance(layer, nn.Linear) and layer.bias is not None
-            for i, layer in enumerate(layers)
+        dense = layers[::2]
+        return (
+            len(layers) % 2 == 1
+            and all(type(layer) is nn.ReLU for layer in layers[1::2])
+            and all(type(layer) is nn.Linear and layer.bias is not None for layer in dense)
+            and len({id(layer) for layer in dense}) == len(dense)
+            and all(parameter.requires_grad for parameter in module.parameters())
         )
 
     def logits(self, named: Params, buffers: Params, x: Tensor, *, train: bool) -> Tensor:  # noqa: ARG002

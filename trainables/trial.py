@@ -17,7 +17,7 @@ import numpy as np
 
 from trainables.recipe import Recipe
 from trainables.records import Address, Array, Context, write_record
-from trainables.registry import UserError
+from trainables.registry import Diverged
 from trainables.storage import Store
 
 ATTEMPTS = 3
@@ -133,9 +133,8 @@ def trial(config: dict[str, int], job: Job, dataset: Any) -> None:
     """Trains block ``config["block"]`` of ``job``; Tune calls it.
 
     A block that fails by itself ``ATTEMPTS`` times is recorded under ``failures/`` and given up without an
-    error to Tune, whose own retries are left for processes and nodes that die; one that diverges, or fails by
-    a mistake of its spec, would do so again and is given up at once. A storage that takes no files ends the
-    whole run.
+    error to Tune, whose own retries are left for processes and nodes that die; one that diverges would do so
+    again and is given up at once. A storage that takes no files ends the whole run.
 
     ``dataset`` lies once in the object store; its arrays are views of that memory.
     """
@@ -151,7 +150,7 @@ def trial(config: dict[str, int], job: Job, dataset: Any) -> None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             tune.report({"fatal": f"{job.store} is full ({error})", "replicas": 0.0})
             return
-        hopeless = isinstance(error, UserError)
+        hopeless = isinstance(error, Diverged)
         try:
             attempts = failures.add(f"{type(error).__name__}: {error}", trace, _log_place(), last=hopeless)
         except OSError as refused:  # most likely what failed first; further attempts would train in vain

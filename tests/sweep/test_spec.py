@@ -80,6 +80,8 @@ def test_shipped_specs_are_valid_and_say_what_they_are_about(name: str) -> None:
 
 MISTAKES = {
     "model=mpl": "model: 'mpl' is not known; did you mean 'mlp'?",
+    "model={name: cnn, norm: bach}": "model 'cnn': norm 'bach' is not known; did you mean 'batch'?",
+    "model={name: cnn, widht: 8}": "model 'cnn' has no option 'widht'; did you mean 'width'?",
     "dataset=digit": "dataset: 'digit' is not known; did you mean 'digits'?",
     "grid[0].optimizer=sdg": "grid[0]: optimizer 'sdg' is not known; did you mean 'sgd'?",
     "gird=1": "gird: unknown key; did you mean 'grid'?",

@@ -234,12 +234,17 @@ def test_a_download_that_fails_says_where_and_what_else(tmp_path, monkeypatch) -
         load_dataset({"name": "cifar10", "root": str(tmp_path)})
 
 
+def located(path: str) -> dict[str, np.ndarray]:
+    raise AssertionError(path)
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
         ("digit", "dataset 'digit' is not known; did you mean 'digits'"),
         ({"path": "x"}, "dataset.name: None is not a name; expected one of digits"),
         ({"name": "npz"}, "dataset: 'npz' needs 'path'"),
+        ({"name": f"{__name__}:located"}, "located' needs 'path'"),
         ({"name": "npz", "path": "absent.npz"}, "absent.npz does not exist"),
         ({"name": "npz", "path": 5}, "dataset.path: 5: expected a path"),
         ({"name": "cifar10", "root": ["a"]}, "dataset.root: ['a']: expected a path"),

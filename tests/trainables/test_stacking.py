@@ -57,6 +57,13 @@ def test_written_out_gradients_equal_autograd(hidden: list[int], k: int, batch: 
         torch.testing.assert_close(clipped[group], general[group], rtol=1e-4, atol=1e-6)
 
 
+class Own(nn.Linear):
+    """Another computation than its parent's."""
+
+
+TWICE = nn.Linear(3, 3)
+
+
 @pytest.mark.parametrize(
     ("module", "fits"),
     [
@@ -67,6 +74,9 @@ def test_written_out_gradients_equal_autograd(hidden: list[int], k: int, batch: 
         (nn.Sequential(nn.Linear(4, 3, bias=False)), False),
         (nn.Sequential(), False),
         (nn.Linear(4, 2), False),
+        (nn.Sequential(Own(4, 2)), False),
+        (nn.Sequential(nn.Linear(4, 3), nn.ReLU(), TWICE, nn.ReLU(), TWICE), False),
+        (nn.Sequential(nn.Linear(4, 3).requires_grad_(False), nn.ReLU(), nn.Linear(3, 2)), False),
     ],
 )
 def test_only_plain_dense_networks_are_written_out(module: nn.Module, fits: bool) -> None:

@@ -189,16 +189,54 @@ def dropping_before_norm(shape: tuple[int, ...], classes: int) -> nn.Module:
     return nn.Sequential(*dropping(shape, 8), nn.BatchNorm1d(8), nn.Linear(8, classes))
 
 
+class Functional(nn.Module):
+    """Dropout that is no module of its own."""
+
+    def __init__(self, inputs: int, classes: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(inputs, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.dense(nn.functional.dropout(x.flatten(1), 0.5, self.training))
+
+
+def functional(shape: tuple[int, ...], classes: int) -> nn.Module:
+    return Functional(int(np.prod(shape)), classes)
+
+
+def half_frozen(shape: tuple[int, ...], classes: int) -> nn.Module:
+    first = nn.Linear(int(np.prod(shape)), 8).requires_grad_(False)
+    return nn.Sequential(nn.Flatten(), first, nn.ReLU(), nn.Linear(8, classes))
+
+
+def frozen(shape: tuple[int, ...], classes: int) -> nn.Module:
+    return half_frozen(shape, classes).requires_grad_(False)
+
+
 def misfit(shape: tuple[int, ...], classes: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(shape)), classes + 1))
 
 
-@pytest.mark.parametrize(("optimizer", "model"), [("sgd", "dropping"), ("swa", "dropping_before_norm")])
+@pytest.mark.parametrize(
+    ("optimizer", "model"), [("sgd", "dropping"), ("swa", "dropping_before_norm"), ("sgd", "functional")]
+)
 def test_dropout_follows_each_replica_own_seed(optimizer: str, model: str) -> None:
     recipe, model = Recipe(optimizer=optimizer, epochs=1), f"{__name__}:{model}"
     block = train_replicas(recipe, SMALL, model, [0, 1], stack=1)
     alone = train_replicas(recipe, SMALL, model, [1], stack=1)
     assert np.array_equal(block.train.margin[1], alone.train.margin[0])
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_parameters_that_require_no_gradient_stay_as_they_were(k: int) -> None:
+    stack = Stack(make_task(Recipe(epochs=1), SMALL, f"{__name__}:half_frozen"), range(k))
+    before = [stack.task.module(seed).state_dict() for seed in range(k)]
+    stack.train_epoch()
+    named = stack.network.layout.unpack(stack.params)
+    assert set(named) == {"3.weight", "3.bias"}
+    for seed in range(k):
+        assert torch.equal(stack.buffers["1.weight"][seed], before[seed]["1.weight"])
+        assert not torch.equal(named["3.weight"][seed], before[seed]["3.weight"])
 
 
 TABLE = {"x_train": np.eye(8, dtype=np.float32), "y_train": np.arange(8) % 2}
@@ -213,6 +251,8 @@ def table() -> dict[str, np.ndarray]:
     [
         ({"stack": 0}, "stack 0: expected 'auto' or a whole number"),
         ({"stack": 2, "model": f"{__name__}:dropping"}, "has dropout, which needs stack 1"),
+        ({"stack": 2, "model": f"{__name__}:functional"}, "has dropout, which needs stack 1"),
+        ({"model": f"{__name__}:frozen"}, "has no parameter that requires a gradient"),
         ({"queries": 3}, "queries 3: expected 1 .* or 2"),
         ({"queries": 2, "dataset": f"{__name__}:table"}, "is a table, and only images"),
         (
