@@ -25,12 +25,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.attacks import ATTACKS
+from analysis.attacks.ranks import risk_by_example
 from analysis.buckets import Buckets, mean_interval
 from analysis.contrasts import DEFENCES, Estimate, Pair, Sweep, runs, verdict
 from analysis.ensemble import Ensemble
 from analysis.intervals import interval, resample
 from analysis.memorization import MIDDLE, RATE_THRESHOLD, memorization, memorization_figures
 from analysis.proxies import rank_correlation
+from analysis.shadows import halves_of
 from analysis.tables import pretty
 from analysis.theory import Setting, simulate
 
@@ -116,13 +119,29 @@ def _memorizes_more(sweep: Sweep) -> Iterator[Row]:
         yield _row(
             pair, claim, "most in the middle", "memorization_middle_surplus", text, found, verdict(found)
         )
-    examples = pair.audits[0].examples
-    if "risk_lira" in examples:
-        scores, risks = examples["memorization"].to_numpy(float), examples["risk_lira"].to_numpy(float)
-        found = rank_correlation(scores, risks, confidence=sweep.confidence, resamples=sweep.resamples)
-        text = "SAM: rank correlation of an example's memorization with LiRA's AUC on it"
+    found = _exposed(pair)
+    if found:
+        text = "SAM: rank correlation of an example's memorization in one half of the replicas with LiRA's"
+        text += " AUC on it in the other, attacked by itself"
         said = "attack success up to 89.7 %"
         yield _row(pair, claim, said, "memorization_risk_correlation", text, found, verdict(found))
+
+
+def _exposed(pair: Pair) -> Estimate | None:
+    """Crossed over halves that share no replica: the luck of the same replicas alone correlates the two."""
+    ensemble = pair.ensembles[0]
+    if np.isnan(pair.audits[0].row.get("lira_auc", np.nan)):
+        return None
+    scores, risks = [], []
+    for half in halves_of("lira", ATTACKS["lira"], ensemble):
+        rows = np.isin(ensemble.clusters, half.clusters)
+        scores.append(memorization(ensemble.signal("train", "correct")[rows, 0], half.members))
+        everyone = np.ones((1, len(half.members)), bool)
+        risks.append(risk_by_example(half.scores, half.members, everyone)[0])
+    if not scores:
+        return None
+    resamples = pair.sweep.resamples
+    return rank_correlation(scores, risks[::-1], confidence=pair.confidence, resamples=resamples)
 
 
 def _densest_in_the_middle(pair: Pair) -> Estimate | None:

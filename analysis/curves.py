@@ -14,7 +14,7 @@ Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
 
 BEST_THRESHOLD = ("balanced_accuracy", "advantage")
-_CLOSE = 2.0  # simulated 95 % intervals then lie above the truth 1 to 4 % of the time, whatever the leakage
+_CLOSE = 2.0  # simulated 95 % intervals then lie above 0 in 1 to 6 % without leakage (loss: 3 to 11 %)
 _CACHE = 1 << 16  # numbers in one array of rates
 _EXACT = 64  # false positives up to which every point of the ROC is kept
 _RATIO = 1.01  # of neighbouring false-positive counts beyond
@@ -123,6 +123,12 @@ def _least(advantage: float, gap: Floats, drawn: Floats) -> Floats:
     noise = drawn - gap
     error = np.nan_to_num((noise - noise[:, [best]]).std(axis=0))
     return np.asarray(advantage - noise[:, gap >= gap[best] - _CLOSE * error].max(axis=1), np.float64)
+
+
+def decided(calls: Curves, weights: Floats) -> dict[str, Floats]:
+    """TPR and FPR of every resample ``weights[B, U]``, ``calls`` being counts called members and of all."""
+    rates = calls.rates(weights)
+    return {"tpr": rates.tpr[:, 0].astype(np.float64), "fpr": rates.fpr[:, 0].astype(np.float64)}
 
 
 def cells_of(scores: Floats, thresholds: Floats) -> NDArray[np.int32]:

@@ -52,6 +52,11 @@ SUM_TOLERANCE = 1e-3  # what half precision leaves of a sum of 1
 Array = NDArray[Any]
 
 
+def place_of(path: str | PathLike[str]) -> Path:
+    """Where the audit of a predictions file goes that is given no other directory."""
+    return Path("runs") / Path(path).stem
+
+
 def audit_predictions(
     path: str | PathLike[str], out: str | PathLike[str] | Store | None = None, **options: Any
 ) -> Results:
@@ -64,7 +69,7 @@ def audit_predictions(
     """
     from analysis.results import audit_sweep
 
-    store = as_store(out or Path("runs") / Path(path).stem)
+    store = as_store(out or place_of(path))
     record = read_predictions(path)
     knobs = {"optimizer": "predictions", "file": Path(path).name}
     recipe_id, context_id = content_id(knobs), record.context.context_id
@@ -171,14 +176,14 @@ class _Given:
         return name, values if name.endswith("logits") else self._log(name, values)
 
     def _log(self, name: str, p: Array) -> Array:
-        bad = (p < 0) | (p > 1)
+        bad = (p < -SUM_TOLERANCE) | (p > 1 + SUM_TOLERANCE)  # less is rounding, as in the sum
         if bad.any():
             raise self.error(name, f"holds {p[bad][0]} at {_first(bad)}", "probabilities from 0 to 1")
         total = p.sum(axis=-1, dtype=np.float64)
         bad = np.abs(total - 1) > SUM_TOLERANCE
         if bad.any():
             raise self.error(name, f"sums to {total[bad][0]:.4g} at {_first(bad)}", "1 over the classes")
-        return np.log(np.maximum(p, np.finfo(p.dtype).smallest_subnormal).astype(np.float64))
+        return np.log(np.clip(p, np.finfo(p.dtype).smallest_subnormal, 1).astype(np.float64))
 
     def labels(self, name: str, n: int, classes: int) -> Array:
         values = self.take(name, f"integers [{n}]")

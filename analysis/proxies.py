@@ -35,7 +35,8 @@ def rank_correlation(
 ) -> Correlation:
     """Spearman's correlation of ``x[n]`` and ``y[n]``, ties averaged, with its interval over examples.
 
-    Examples with a NaN in either are left out; NaN where fewer than three are left or one side is constant.
+    ``[S, n]``: of S measurements of the same examples, each ranked by itself, all together. Examples with a
+    NaN in either are left out; NaN where fewer than three are left or one side is constant.
     The interval answers for the choice of examples, not of replicas: it redraws pairs of ranks, beyond 1000
     examples as 1000 random groups, whose sums vary like those of single pairs.
     """
@@ -104,11 +105,11 @@ def _row(correlation: Correlation) -> dict[str, float]:
 
 
 def _moments(x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
-    """1, a, b, a^2, b^2, ab of the centred ranks of every pair without NaN: ``[n, 6]``."""
-    both = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    known = ~(np.isnan(both[0]) | np.isnan(both[1]))
-    a, b = (rankdata(side[known]) - (known.sum() + 1) / 2 for side in both)
-    return np.stack([np.ones_like(a), a, b, a * a, b * b, a * b], axis=1)
+    """1, a, b, a^2, b^2, ab of the centred ranks of every example without NaN: ``[n, 6]``, summed over S."""
+    both = [np.atleast_2d(np.asarray(side, np.float64)) for side in (x, y)]
+    known = ~np.isnan(both).any(axis=(0, 1))
+    a, b = (rankdata(side[:, known], axis=1) - (known.sum() + 1) / 2 for side in both)
+    return np.stack([np.ones_like(a), a, b, a * a, b * b, a * b], axis=-1).sum(axis=0)
 
 
 def _pearson(sums: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

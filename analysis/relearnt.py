@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.attacks.arrays import finite
-from analysis.curves import Curves, cells_of, thin
+from analysis.curves import Curves, cells_of, decided, thin
 from analysis.metrics import Roc, roc
 from analysis.shadows import Noise
 
@@ -72,23 +72,30 @@ class Relearnt:
                 found[rows] = np.where(learnt, gain.argmax(axis=1), -1)
         return _Class(columns, cells, curve.thresholds.astype(np.float64), cuts)
 
-    def noise(self, held: Curves, thresholds: Floats, resamples: int, columns: Ints | None = None) -> Noise:
+    def noise(
+        self, held: Curves, calls: Curves, thresholds: Floats, resamples: int, columns: Ints | None = None
+    ) -> Noise:
         """Draws of the noise of figures on the examples ``columns``, by default all.
 
-        ``held``: the counts of each target's scores at ``thresholds[K]``, those of the ROC of all replicas.
-        The draws depend on number of clusters and seed alone, so differences between ensembles stay paired.
+        ``held``: the counts of each target's scores at ``thresholds[K]``, those of the ROC of all replicas;
+        ``calls``: those above 0 and of all, for the rates ``tpr`` and ``fpr`` of what the attack decides. The
+        draws depend on number of clusters and seed alone, so differences between ensembles stay paired.
         """
         tables = self._tables(columns)
         drawn: dict[str, list[float]] = {}
         gaps = []
         for split, rows in enumerate(self.first):
             one, other = self._roc(tables, split, rows), self._roc(tables, split, ~rows)
-            for (name, a), b in zip(one.figures().items(), other.figures().values(), strict=True):
+            for (name, a), b in zip(_figures(one).items(), _figures(other).values(), strict=True):
                 drawn.setdefault(name, []).append((a - b) / 2)
             gaps.append((_gap(one, thresholds) - _gap(other, thresholds)) / 2)
-        one_held, other_held = (held.rates(rows.astype(np.float32)) for rows in (self.first, ~self.first))
-        others = other_held.figures()
-        fixed = {name: (values - others[name]) / 2 for name, values in one_held.figures().items()}
+        halves = [rows.astype(np.float32) for rows in (self.first, ~self.first)]
+        one_held, other_held = (held.rates(rows) for rows in halves)
+        ours, theirs = (
+            rates.figures() | decided(calls, rows)
+            for rates, rows in zip((one_held, other_held), halves, strict=True)
+        )
+        fixed = {name: (values - theirs[name]) / 2 for name, values in ours.items()}
         fixed_gap = (one_held.tpr - one_held.fpr - other_held.tpr + other_held.fpr) / 2
         mixed = np.random.default_rng([self.seed, *self.first.shape]).normal(size=(resamples, _SPLITS))
         mixed /= np.sqrt(_SPLITS)
@@ -129,6 +136,12 @@ class Relearnt:
         )
         with np.errstate(invalid="ignore", divide="ignore"):
             return Roc(fpr / fpr[-1], tpr / tpr[-1], np.append(np.inf, joined[last_of_tie]))
+
+
+def _figures(curve: Roc) -> dict[str, float]:
+    """All figures of a ROC, and the rates of what scores above 0."""
+    at = int((curve.thresholds > 0).sum()) - 1
+    return curve.figures() | {"tpr": float(curve.tpr[at]), "fpr": float(curve.fpr[at])}
 
 
 def _gap(curve: Roc, thresholds: Floats) -> Floats:

@@ -97,8 +97,7 @@ class Results:
         ``p_adjusted`` is Holm's over the recipes compared in one figure. Where the seeds differ, both sides
         are audited again on the shared ones, so that no side has more shadows. Of simulated pairs of equally
         leaking recipes with 32 or 64 replicas, LiRA's figures differed at p < 0.05 in 1 to 8 %, where neither
-        leaked in 3 to 10 %. Threshold attacks lack a noise (see `audit`): confidence differed in its AUC in
-        13 to 17 %, in its TPR at 10 % FPR in 37 % with leakage.
+        leaked in 3 to 10 %; confidence's AUC and balanced accuracy in 1 to 6 %.
         """
         rows = []
         for recipe_id in self.ensembles:

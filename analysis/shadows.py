@@ -43,7 +43,11 @@ class Noise(NamedTuple):
 
 
 def halves_of(name: str, attack: registry.Attack, ensemble: Ensemble) -> list[Half]:
-    """The attack on every other cluster and on the rest; none where a half would be a single cluster."""
+    """The attack on every other cluster and on the rest; none where a half would be a single cluster.
+
+    LiRA's ``auto`` decides anew: with 65 to 128 replicas it takes variances of each example for all of them,
+    pooled ones for a half.
+    """
     clusters = ensemble.clusters
     if clusters.max() < 3:
         return []

@@ -121,29 +121,35 @@ def audit(
 ) -> None:
     """Audits a sweep directory again, or the predictions of models that you trained yourself.
 
-    Without `--attack` it runs the attacks of the sweep's spec; those of every audit where it names none.
+    It draws `report.html`, too. Without `--attack` it runs the attacks of the sweep's spec; those of every
+    audit where it names none.
     """
     _show_code({"--attack": attack})
-    if source.endswith(".npz"):
-        from analysis.predictions import audit_predictions
+    from analysis.report import write_report
+    from trainables.storage import as_store
 
-        results = audit_predictions(source, out, attacks=attack or None)
+    if source.endswith(".npz"):
+        from analysis.predictions import audit_predictions, place_of
+
+        store = as_store(out or place_of(source))
+        results = audit_predictions(source, store, attacks=attack or None)
     else:
         from analysis.results import audit_sweep
         from sweep.launch import STATE
-        from trainables.storage import as_store
 
         _require(source)
         store = as_store(source)
         if attack and store.exists(STATE):
             store.delete(STATE)  # or the next run would take these results for those of its spec
         results = audit_sweep(store, attacks=attack or None)
+    path = write_report(store)
     if as_json:
         print(results.recipes.to_json(orient="records"))
     else:
         from sweep.front import show_front
 
         show_front(Console(), results.recipes)
+        print(path)
 
 
 @app.command(**example("flatleak report runs/digits"))

@@ -3,7 +3,7 @@
 ``params`` and gradients are ``{name: tensor[K, ...]}``: K replicas stacked, each with its own norms. A tensor
 with two or more dimensions a replica counts as weights, the rest are biases and norm parameters. Throughout,
 g(w) is the batch gradient at w of one replica, u = g / ||g|| with the L2 norm over all its parameters, and
-g_s = g(w + rho u).
+g_s = g(w + rho u), ``rho`` > 0 in units of the parameters' norm, 0.01 to 0.5 unless said otherwise.
 """
 
 from __future__ import annotations
@@ -138,9 +138,9 @@ def sgd(step: Step) -> Params:
 def sam(step: Step) -> Params:
     """g(w + rho u): Foret et al. 2021, equation 3 and algorithm 1.
 
-    ``rho`` > 0 in units of the parameters' norm, 0.01 to 0.5. ``m``: perturb for micro-batches of m examples
-    each and average the gradients (m-sharpness, section 4.1); by default the whole batch. BatchNorm's running
-    statistics and the loss that is recorded are then those of a step's first micro-batch.
+    ``m``: perturb for micro-batches of m examples each and average the gradients (m-sharpness, section 4.1);
+    by default the whole batch. BatchNorm's running statistics and the loss that is recorded are then those of
+    a step's first micro-batch.
     """
     if step.m is None:
         return step.gradient(climb(step.params, step.gradient(), step.rho))

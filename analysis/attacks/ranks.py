@@ -56,6 +56,10 @@ def risk_by_example(scores: Floats, members: Bools, targets: Bools) -> Floats:
     ``scores[R, n]``, ``members[R, n]``, ``targets[S, R]`` bool -> ``[S, n]``: the probability that a replica
     trained on the example scores it above one that was not. NaN where the scored targets are all IN or all
     OUT. Cost: one sort a column.
+
+    A target left out of its own side's centre pushes that centre away from itself. Over all examples that
+    cancels but for little; within one example it does not: without leakage LiRA's risk is 0.43 to 0.47 in the
+    mean at 16 to 256 replicas with pooled variances, 0.41 to 0.46 with variances of each example.
     """
     replicas, n = scores.shape
     risks = np.full((len(targets), n), np.nan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from analysis.attacks import ATTACKS, attack_p, attack_r, calibrated_loss, resol
 from analysis.attacks.ranks import risk_by_example
 from analysis.ensemble import ensemble_of
 from analysis.metrics import auc
+from trainables.records import Signals
 from trainables.registry import UserError
 from trainables.subsets import Subsets, draw_members
 
@@ -85,6 +87,43 @@ def test_every_attack_sees_leakage_and_nothing_without() -> None:
         floor = 0.55 if name in ("correctness", "label_only") else 0.7
         assert auc(run(name, attack, leaking), leaking.members) > floor, name
         assert auc(run(name, attack, silent), silent.members) == pytest.approx(0.5, abs=0.025), name
+
+
+@pytest.mark.parametrize("name", sorted(ATTACKS))
+def test_scores_go_with_their_examples_and_replicas(name: str) -> None:
+    """In another order they are the same, but for rounding, whatever the attack."""
+    record = simulate(range(12), queries=2)
+    scores = run(name, ATTACKS[name], ensemble_of(record))
+    rng = np.random.default_rng(0)
+    order, others = rng.permutation(120), rng.permutation(90)
+    shuffled = replace(
+        record,
+        members=record.members[:, order],
+        labels_train=record.labels_train[order],
+        labels_test=record.labels_test[others],
+        train=Signals(*(values[..., order] for values in vars(record.train).values())),
+        test=Signals(*(values[..., others] for values in vars(record.test).values())),
+    )
+    if name not in ("attack_r", "quantile"):  # draw by position from a fixed stream
+        found = run(name, ATTACKS[name], ensemble_of(shuffled))
+        np.testing.assert_allclose(found, scores[:, order], atol=1e-6)
+    rows = rng.permutation(12)
+    shuffled = replace(
+        record,
+        members=record.members[rows],
+        train=Signals(*(values[rows] for values in vars(record.train).values())),
+        test=Signals(*(values[rows] for values in vars(record.test).values())),
+    )
+    if name not in ("attack_r", "rmia_offline"):  # the latter tunes on the next pair of replicas
+        found = run(name, ATTACKS[name], ensemble_of(shuffled))
+        np.testing.assert_allclose(found, scores[rows], atol=1e-6)
+
+
+def test_attacks_by_rank_see_no_more_than_order() -> None:
+    x, members = values(5)
+    z = values(6)[0]
+    np.testing.assert_array_equal(attack_r(x, members), attack_r(np.exp(x), members))
+    np.testing.assert_array_equal(attack_p(x, z), attack_p(np.exp(x), np.exp(z)))
 
 
 def test_quantile_regression_holds_its_false_positive_rate() -> None:

@@ -9,18 +9,23 @@ from analysis.audit import Audit, audit
 from analysis.claims import claims_table
 from analysis.contrasts import Sweep, verdict
 from analysis.ensemble import Ensemble
+from analysis.proxies import rank_correlation
 from trainables.records import Signals
 from trainables.subsets import Subsets, draw_members
 
 REPLICAS, N, M = 24, 120, 60
 
 
-def trained(recipe: dict, accuracy: float, leak: float, spread: float, seed: int) -> Ensemble:
-    """Replicas of two classes whose margins rise by ``leak`` on their members and vary by ``spread``."""
+def trained(
+    recipe: dict, accuracy: float, leak: float, spread: float, seed: int, hard: tuple[float, float] = (2, -1)
+) -> Ensemble:
+    """Replicas of two classes whose margins rise by ``leak`` on their members and vary by ``spread``.
+
+    ``hard``: the margins of the easiest and of the hardest training example.
+    """
     rng = np.random.default_rng(seed)
     members = draw_members(Subsets(), list(range(REPLICAS)), N)
-    hard = np.linspace(2, -1, N)
-    train = hard + leak * members + spread * rng.normal(size=members.shape)
+    train = np.linspace(*hard, N) + leak * members + spread * rng.normal(size=members.shape)
     test = np.linspace(2, -1, M) + accuracy + rng.normal(size=(REPLICAS, M))
     arrays = {}
     for side, margin in (("train", train), ("test", test)):
@@ -137,6 +142,18 @@ def test_a_recipe_against_itself_tells_nothing(sweep: dict, audit_on: Callable) 
     measured = measured[~measured["figure"].isin(["memorization_risk_correlation", "gain_bucket_5"])]
     assert (measured["estimate"] == 0).all()
     assert (measured["verdict"] == "cannot tell").all()
+
+
+def test_memorization_and_risk_of_examples_that_are_all_alike_do_not_correlate() -> None:
+    """On the same replicas they would: luck that looks like memorization looks like risk."""
+    alike = [trained({"optimizer": "sgd"}, 0, 1, 1, 8, (0, 0))]
+    alike.append(trained({"optimizer": "sam", "rho": 0.1}, 0, 1, 1, 9, (0, 0)))
+    audits = {e.recipe_id: audit(e, attacks=["lira"], resamples=50) for e in alike}
+    table = claims_table({e.recipe_id: e for e in alike}, lambda r, _: audits[r], resamples=300)
+    (row,) = table[table["figure"] == "memorization_risk_correlation"].itertuples()
+    assert row.verdict == "cannot tell"
+    examples = audits[row.recipe_id].examples
+    assert rank_correlation(examples["memorization"], examples["risk_lira"]).low > 0.3
 
 
 def make_sam_of(ensemble: Ensemble) -> Ensemble:

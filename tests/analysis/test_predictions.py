@@ -119,6 +119,16 @@ def probabilities(scale: float = 1.0, **changes: Any) -> dict[str, Any]:
     return {"logits": None, "probabilities": p, "test_logits": None, "test_labels": None} | changes
 
 
+def test_rounding_beyond_0_and_1_is_taken_for_them(tmp_path: Path) -> None:
+    p = np.full((R, N, C), 0.0)
+    p[..., 0] = 1
+    rounded = p + np.array([1e-7, -1e-7, 0])
+    found, exact = (
+        read_predictions(save(tmp_path, logits=None, probabilities=values)) for values in (rounded, p)
+    )
+    np.testing.assert_array_equal(found.train.log_p_true, exact.train.log_p_true)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -8,6 +8,20 @@ from analysis.proxies import proxy_table, rank_correlation, risk_correlations
 from trainables.subsets import Subsets, draw_members
 
 
+def test_several_measurements_are_ranked_apart_and_taken_together() -> None:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=400)
+    a, b = x + rng.normal(size=(2, 400)), x + rng.normal(size=(2, 400))
+    b[1] = 100 * b[1] - 7
+    b[0, 5] = np.nan
+    together = rank_correlation(a, b)
+    kept = np.arange(400) != 5
+    each = [scipy.stats.spearmanr(p[kept], q[kept]).statistic for p, q in zip(a, b, strict=True)]
+    assert together.estimate == pytest.approx(np.mean(each))
+    single = rank_correlation(a[0], b[0])
+    assert together.high - together.low < single.high - single.low
+
+
 def test_correlation_is_spearmans() -> None:
     rng = np.random.default_rng(0)
     x = rng.integers(0, 5, 200).astype(float)

@@ -202,8 +202,10 @@ def test_a_finished_sweep_answers_every_command(
     rows = pd.DataFrame(json.loads(out))
     table = pd.read_parquet(sweep / "results" / "recipes.parquet")
     np.testing.assert_allclose(rows["lira_auc"], table["lira_auc"])
+    (sweep / "report.html").unlink()
     _, out, _ = flatleak("audit", str(sweep))
     assert all(label in out for label in ["sgd", "sam rho=0.1", "noise=3"])
+    assert Path(out.splitlines()[-1]) == sweep / "report.html"
     (sweep / "report.html").unlink()
     _, out, _ = flatleak("report", str(sweep))
     assert Path(out.strip()) == sweep / "report.html"
@@ -241,6 +243,7 @@ def test_attacks_are_chosen_by_name_and_a_users_own_is_shown_first(
     (row,) = json.loads(out)
     assert code == 0
     assert "runs your code: --attack[1]: own_attacks:shifted" in err
+    assert Path("runs/mine/report.html").stat().st_size > 1e5
     assert {key for key in row if key.endswith("_auc")} == {"correctness_auc", "shifted_auc"}
     margin = logits - logsumexp(logits, axis=-1, keepdims=True)
     margin = margin[:, np.arange(40), labels]

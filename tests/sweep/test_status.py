@@ -11,11 +11,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.lib.npyio import NpzFile
 from rich.console import Console
 
 from sweep import lease
+from sweep.plan import take_stock
 from sweep.status import show, status
-from trainables.records import PER_REPLICA, Address, Context, Record, Signals, content_id, write_record
+from trainables.records import (
+    PER_REPLICA,
+    Address,
+    Context,
+    Record,
+    Signals,
+    content_id,
+    write_record,
+)
 from trainables.registry import UserError
 from trainables.storage import Store
 
@@ -84,6 +94,22 @@ def test_counts_means_and_failures(store: Store) -> None:
     (failure,) = now.failures
     assert (failure.seeds, failure.attempts, failure.log) == (4, 3, "/logs/worker-1.out on node-7")
     assert store.exists(failure.file)
+
+
+def test_status_and_plan_read_no_signals(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose arrays are nearly all of a record."""
+    read: set[str] = set()
+    real = NpzFile.__getitem__
+
+    def seen(archive: NpzFile, name: str) -> np.ndarray:
+        read.add(name)
+        return real(archive, name)
+
+    monkeypatch.setattr(NpzFile, "__getitem__", seen)
+    assert status(store).done == 16
+    assert take_stock(store, list(IDS), CONTEXT.context_id, range(16)).missing == 16
+    assert "test_accuracy" in read
+    assert not {name for name in read if name.startswith(("train_", "test_")) and name not in PER_REPLICA}
 
 
 def test_a_driver_adds_what_runs_and_the_time_left(store: Store) -> None:
