@@ -293,7 +293,9 @@ class _Report:
         """The figures of what the attack calls members, by its own threshold."""
         point = operating_point(pooled.scores, pooled.members)
         draws = decided(pooled.calls, self.weights)
-        tpr, fpr = (draws[rate] + (noise.figures[rate] if noise else 0) for rate in ("tpr", "fpr"))
+        tpr, fpr = (
+            np.clip(draws[rate] + (noise.figures[rate] if noise else 0), 0, 1) for rate in ("tpr", "fpr")
+        )
         ins, outs = (side[:, 1].sum() for side in pooled.calls)
         with np.errstate(invalid="ignore", divide="ignore"):
             precision = tpr * ins / (tpr * ins + fpr * outs)

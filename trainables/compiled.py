@@ -10,8 +10,8 @@ import torch
 
 from trainables.registry import UserError, nearest
 
-# torch's own names. reduce-overhead replays CUDA graphs, where nothing forbids it; max-autotune also times
-# kernels against one another. On a CPU all are alike.
+# torch's own names. reduce-overhead replays CUDA graphs, where nothing forbids it (on a CPU it is default);
+# max-autotune also times kernels against one another.
 MODES = ("default", "reduce-overhead", "max-autotune")
 SHAPES = 64  # compiled versions a process keeps: stacks, batch sizes and models; torch stops at 8
 
