@@ -109,13 +109,20 @@ class OperatingPoint(NamedTuple):
     """What an attack achieves at its own threshold.
 
     ``precision`` is at the ensemble's own share of members (half of the candidates with exact halves); rarer
-    members make it lower. NaN where the attack calls nobody a member.
+    members make it lower. NaN where the attack calls nobody a member. Numbers, or arrays of them from arrays.
     """
 
-    accuracy: float  # balanced: (TPR + 1 - FPR) / 2
-    tpr: float
-    fpr: float
-    precision: float
+    accuracy: Any  # balanced: (TPR + 1 - FPR) / 2
+    tpr: Any
+    fpr: Any
+    precision: Any
+
+    @staticmethod
+    def of(hits: Any, alarms: Any, ins: Any, outs: Any) -> OperatingPoint:
+        """The figures of ``hits`` among ``ins`` members and ``alarms`` among ``outs`` others, elementwise."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            tpr, fpr, precision = hits / ins, alarms / outs, hits / (hits + alarms)
+        return OperatingPoint((tpr + 1 - fpr) / 2, tpr, fpr, precision)
 
 
 def operating_point(scores: ArrayLike, members: ArrayLike) -> OperatingPoint:
@@ -125,6 +132,4 @@ def operating_point(scores: ArrayLike, members: ArrayLike) -> OperatingPoint:
     ins, outs = members.sum(where=~np.isnan(scores)), (~members).sum(where=~np.isnan(scores))
     hits = (called & members).sum()
     alarms = called.sum() - hits
-    with np.errstate(invalid="ignore", divide="ignore"):
-        tpr, fpr, precision = hits / ins, alarms / outs, hits / (hits + alarms)
-    return OperatingPoint(float((tpr + 1 - fpr) / 2), float(tpr), float(fpr), float(precision))
+    return OperatingPoint(*map(float, OperatingPoint.of(hits, alarms, ins, outs)))

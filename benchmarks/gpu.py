@@ -90,11 +90,14 @@ def main() -> None:
     )
     for column in ("replicas an hour", "test accuracy %"):
         table.add_column(column, justify="right")
-    for optimizer, *how in product(OPTIMIZERS, options.stacks, options.shares, options.compile):
-        stack, share, mode = how
-        chosen, training = recipe(optimizer, options.epochs), {"device": options.device}
-        training |= {"stack": stack if stack == "auto" else int(stack)}
-        training |= {"compile": None if mode == "none" else mode}
+    ways = product(OPTIMIZERS, options.stacks, options.shares, options.compile)
+    for optimizer, stack, share, mode in ways:
+        training = {
+            "device": options.device,
+            "stack": stack if stack == "auto" else int(stack),
+            "compile": None if mode == "none" else mode,
+        }
+        chosen = recipe(optimizer, options.epochs)
         hourly, accuracy = side_by_side(round(1 / share), chosen, source, options.replicas, training)
         table.add_row(optimizer, stack, f"{share:g}", mode, f"{hourly:.0f}", f"{100 * accuracy:.2f}")
     Console().print(table)

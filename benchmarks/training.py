@@ -162,22 +162,18 @@ def in_fresh_process(*arguments: Any) -> float | None:
 def measure(case: Case, optimizer: str, rounds: int, table: Table, mode: str | None) -> None:
     task = case.task(optimizer)
     peak, gflop, auto = peak_gflops(), gflop_a_replica(task), fastest_stack(task).stack
-    methods = {PLAIN: (0, lambda turn: plain_loop(task, turn))}
-    for k in sorted({*case.stacks, auto}):
-        name = f"stack of {k}" + (" (auto)" if k == auto else "")
-        methods[name] = k, lambda _, k=k: lockstep(task, k)
+    stacks = {f"stack of {k}" + (" (auto)" if k == auto else ""): (k, task) for k in {*case.stacks, auto}}
     if mode and case.model["name"] != "mlp":
-        with_mode = replace(task, compile=mode)
-        methods[f"stack of {auto}, compiled"] = auto, lambda _: lockstep(with_mode, auto)
-    best = dict.fromkeys(methods, float("inf"))
+        stacks[f"stack of {auto}, compiled"] = auto, replace(task, compile=mode)
+    best = dict.fromkeys([PLAIN, *sorted(stacks, key=lambda name: stacks[name][0])], float("inf"))
     for turn in range(rounds):
-        for name, (k, train) in methods.items():
-            best[name] = min(best[name], seconds(lambda train=train, turn=turn: train(turn)) / max(k, 1))
+        best[PLAIN] = min(best[PLAIN], seconds(lambda turn=turn: plain_loop(task, turn)))  # type: ignore[misc]
+        for name, (k, of) in stacks.items():
+            best[name] = min(best[name], seconds(lambda k=k, of=of: lockstep(of, k)) / k)  # type: ignore[misc]
         peak = max(peak, peak_gflops())
     for name, duration in best.items():
-        k = methods[name][0]
-        counted = k in (0, 1, auto) and "compiled" not in name
-        memory = in_fresh_process(case, optimizer, k) if counted else None
+        k, of = stacks.get(name, (0, task))
+        memory = in_fresh_process(case, optimizer, k) if k in (0, 1, auto) and not of.compile else None
         table.add_row(
             case.name,
             optimizer,

@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from sweep.explain import explain, short
 from sweep.loggers import LOGGERS
 from sweep.reading import override, parse
+from trainables.compiled import Mode
 from trainables.recipe import Recipe
 from trainables.registry import UserError, nearest
 from trainables.subsets import Subsets
@@ -184,7 +185,7 @@ class SweepSpec(Part):
     resources: Resources = Resources()
     block: Auto = "auto"
     stack: Auto = "auto"
-    compile: Literal["default", "reduce-overhead", "max-autotune"] | None = None
+    compile: Mode | None = None
     progress_minutes: float = Field(default=5, gt=0)
     audit: AuditSpec = AuditSpec()
     show_examples: bool = True

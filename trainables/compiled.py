@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
-
-import torch
+from typing import Any, Literal, get_args
 
 from trainables.registry import UserError, nearest
 
 # torch's own names. reduce-overhead replays CUDA graphs, where nothing forbids it (on a CPU it is default);
 # max-autotune also times kernels against one another.
-MODES = ("default", "reduce-overhead", "max-autotune")
+Mode = Literal["default", "reduce-overhead", "max-autotune"]
+MODES: tuple[Mode, ...] = get_args(Mode)
 SHAPES = 64  # compiled versions a process keeps: stacks, batch sizes and models; torch stops at 8
 
 
@@ -27,11 +26,12 @@ def check_mode(mode: str | None) -> None:
 
 
 def compiled(function: Callable[..., Any], mode: str) -> Callable[..., Any]:
-    """The function as torch.compile makes it, anew for every shape of its arguments: 10 to 30 s on a CPU.
+    """The function as torch.compile makes it, anew for every shape of its arguments: 5 to 30 s on a CPU.
 
     Raises (when called):
         UserError: it cannot be compiled here, for one because a C++ compiler is missing.
     """
+    import torch
     from torch._dynamo.exc import TorchDynamoException  # takes a second, which most processes can save
 
     torch.compiler.config.recompile_limit = SHAPES

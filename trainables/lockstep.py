@@ -211,7 +211,7 @@ def check(
         module = model_factory(model)(shape, dataset.num_classes)
         if not isinstance(module, nn.Module):
             raise UserError(f"model {name!r} returned {type(module).__name__}; expected a torch.nn.Module")
-        if not any(True for _ in trained(module)):
+        if not list(trained(module)):
             raise UserError(f"model {name!r} has no parameter that requires a gradient, so nothing to train")
         logits, expected = _tried(name, module.eval(), 2, shape), (2, dataset.num_classes)
         if logits != expected:

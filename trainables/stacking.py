@@ -75,17 +75,17 @@ class Network:
 
     ``precision`` bfloat16 runs forward and backward of training under autocast; parameters, gradients and
     losses stay float32. So do the logits that replicas are audited by: three digits would tie or blur them.
-    ``mode`` compiles the passes of ``gradient`` (see `trainables.compiled`).
+    ``compile``: a mode of torch.compile for the passes of ``gradient`` (see `trainables.compiled`).
     """
 
     def __init__(
-        self, module: nn.Module, device: torch.device, precision: str = "float32", mode: str | None = None
+        self, module: nn.Module, device: torch.device, precision: str = "float32", compile: str | None = None
     ) -> None:
         self.module = module.to(device)
         self.device = device
         self.half = precision == "bfloat16"
         self.layout = Layout({name: p.shape for name, p in trained(module)})
-        self.forward = compiled(self._forward, mode) if mode else self._forward
+        self._training_forward = compiled(self._forward, compile) if compile else self._forward
 
     def autocast(self, train: bool = True) -> AbstractContextManager[None]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half and train)
@@ -121,7 +121,7 @@ class Network:
         self.module.train()
         with torch.enable_grad():
             with self.autocast():
-                logits = self.forward(named, buffers, x)
+                logits = self._training_forward(named, buffers, x)
             losses = objective(logits.movedim(-1, 0), targets)
             grads = torch.autograd.grad((losses * share).sum(), list(named.values()))
         return self.layout.pack(dict(zip(named, grads, strict=True))), losses.detach()
@@ -201,9 +201,9 @@ class DenseNetwork(Network):
         )
 
     def logits(self, named: Params, buffers: Params, x: Tensor, *, train: bool) -> Tensor:  # noqa: ARG002
-        return self._layers(named, x)[-1]
+        return self._activations(named, x)[-1]
 
-    def _layers(self, named: Params, x: Tensor) -> list[Tensor]:
+    def _activations(self, named: Params, x: Tensor) -> list[Tensor]:
         """The input of every layer, then the logits."""
         values = [x.flatten(2)]
         *hidden, last = self.layers
@@ -219,7 +219,7 @@ class DenseNetwork(Network):
     ) -> tuple[list[tuple[str, Tensor, Tensor]], Tensor]:
         """Last layer first: its name, its input ``[K, B, i]``, the gradient at its output ``[K, B, o]``; the
         losses."""
-        *inputs, logits = self._layers(named, x)
+        *inputs, logits = self._activations(named, x)
         logits = logits.detach().requires_grad_()
         with torch.enable_grad():
             losses = objective(logits.movedim(-1, 0), targets)
@@ -270,9 +270,9 @@ class DenseNetwork(Network):
 
 
 def make_network(
-    module: nn.Module, device: torch.device, precision: str = "float32", mode: str | None = None
+    module: nn.Module, device: torch.device, precision: str = "float32", compile: str | None = None
 ) -> Network:
     """The fastest network for this module: dense layers need no compiler."""
     if precision == "float32" and DenseNetwork.fits(module):
         return DenseNetwork(module, device)
-    return Network(module, device, precision, mode)
+    return Network(module, device, precision, compile)

@@ -58,7 +58,7 @@ def risk_by_example(scores: Floats, members: Bools, targets: Bools) -> Floats:
     OUT. Cost: one sort a column.
 
     A target left out of its own side's centre pushes that centre away from itself. Over all examples that
-    cancels but for little; within one example it does not: without leakage LiRA's risk is 0.43 to 0.47 in the
+    cancels but for little; within one example it does not: without leakage LiRA's risk is 0.43 to 0.46 in the
     mean at 16 to 256 replicas with pooled variances, 0.41 to 0.46 with variances of each example.
     """
     replicas, n = scores.shape

@@ -7,13 +7,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from scipy.special import expit
+from synthetic import covered_and_differing
 
 from analysis.attacks import attack_p, attack_r, calibrated_loss, choose_a, lira, rmia
 from analysis.audit import _Pooled
-from analysis.intervals import interval, resample
+from analysis.intervals import resample
 from trainables.subsets import Subsets, draw_members
 
-REPLICAS, N, ENSEMBLES = 64, 100, 300
+REPLICAS, N, PAIRS = 64, 100, 150
 CLUSTERS = np.arange(REPLICAS) // 2
 Attack = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
@@ -32,21 +33,23 @@ ATTACKS: dict[str, Attack] = {
 
 @pytest.mark.parametrize("leak", [0.0, 0.7])
 @pytest.mark.parametrize("name", ATTACKS)
-def test_intervals_of_the_auc_cover(name: str, leak: float) -> None:
+def test_intervals_of_the_auc_cover_and_equal_recipes_do_not_differ(name: str, leak: float) -> None:
     """The truth is the mean over all ensembles: the same examples, other subsets and other trainings."""
     rng = np.random.default_rng(0)
     difficulty, others = rng.normal(1, 1.5, size=(2, N))
     leaks = leak * rng.exponential(size=N)
     weights = resample(CLUSTERS, 300, 0)
-    found, ends = [], []
-    for k in range(ENSEMBLES):
+    pairs = []
+    for k in range(PAIRS):
         members = draw_members(Subsets(), range(k * REPLICAS, (k + 1) * REPLICAS), N)
-        common = rng.normal(scale=0.2, size=(REPLICAS, 1))
-        x = difficulty + common + rng.normal(size=members.shape) + leaks * members
-        z = others + common + rng.normal(size=members.shape)
-        pooled = _Pooled(ATTACKS[name](x, members, z), members)
-        draws, _ = pooled.by_target.bootstrap(weights, pooled.figures)
-        found.append(pooled.figures["auc"])
-        ends.append(interval(draws["auc"], REPLICAS // 2))
-    covered = np.mean([low <= np.mean(found) <= high for low, high in ends])
+        pairs.append([])
+        for _ in range(2):
+            common = rng.normal(scale=0.2, size=(REPLICAS, 1))
+            x = difficulty + common + rng.normal(size=members.shape) + leaks * members
+            z = others + common + rng.normal(size=members.shape)
+            pooled = _Pooled(ATTACKS[name](x, members, z), members)
+            draws = pooled.by_target.bootstrap(weights, pooled.figures)[0]["auc"]
+            pairs[-1].append((pooled.figures["auc"], draws, draws))
+    covered, differing = covered_and_differing(pairs, 1, REPLICAS // 2)
     assert 0.91 <= covered <= 0.98, covered
+    assert differing <= 0.1, differing

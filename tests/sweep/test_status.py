@@ -17,15 +17,7 @@ from rich.console import Console
 from sweep import lease
 from sweep.plan import take_stock
 from sweep.status import show, status
-from trainables.records import (
-    PER_REPLICA,
-    Address,
-    Context,
-    Record,
-    Signals,
-    content_id,
-    write_record,
-)
+from trainables.records import PER_REPLICA, Address, Context, Record, Signals, content_id, write_record
 from trainables.registry import UserError
 from trainables.storage import Store
 
