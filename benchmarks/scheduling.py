@@ -24,7 +24,8 @@ import numpy as np
 
 from sweep import SweepSpec, run
 from sweep.plan import cut, guided, take_stock
-from sweep.trainer import Trainer, passes
+from sweep.speed import passes
+from sweep.trainer import Trainer
 from trainables.records import (
     PER_REPLICA,
     Address,
@@ -134,7 +135,7 @@ def _timing_fits(seen: dict[str, float]) -> Iterator[None]:
             return original(self, *arguments)
         finally:
             seen["fit"] = time.perf_counter() - start
-            seen["slots"] = self._cluster.slots if self._cluster else 1
+            seen["slots"] = self._cluster.slots(self.spec.resources.demand) if self._cluster else 1
 
     Trainer._fit = fit  # type: ignore[method-assign]
     try:
@@ -159,7 +160,7 @@ def naive(trials: int = 40) -> None:
     configs = [{**r.knobs, "passes": passes(r) // r.epochs, "seed": i} for i, r in enumerate(chosen)]
     data = load_dataset(spec.dataset)
     arrays = (data.x_train, data.y_train, data.x_test, data.y_test)
-    with connected(None, {"cpu": 1}), tempfile.TemporaryDirectory() as folder:
+    with connected(None), tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         tune.Tuner(
             tune.with_resources(tune.with_parameters(_plain, data=arrays), {"cpu": 1}),

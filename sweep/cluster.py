@@ -26,19 +26,26 @@ QUIET = {
 }
 
 
+Demand = dict[str, float]  # of a trial: "cpu", "gpu" and custom resources by their names
+RAY_NAMES = {"cpu": "CPU", "gpu": "GPU"}
+
+
 @dataclass(frozen=True)
 class Cluster:
-    """A connection. ``slots`` is how many trials run at once now; more where nodes join later."""
+    """A connection."""
 
     url: str | None
-    slots: int
-    hardware: dict[str, Any]
+
+    def slots(self, demand: Demand) -> int:
+        """How many trials run at once now; more where nodes join later."""
+        return max(sum(_fit(node, demand) for node in _nodes()), 1)
+
+    def hardware(self, demand: Demand) -> dict[str, Any]:
+        return {**local_hardware(), "nodes": len(_nodes()), "slots": self.slots(demand)}
 
 
 @contextmanager
-def connected(
-    address: str | None, demand: Mapping[str, float], on_lost: Callable[[], None] = lambda: None
-) -> Iterator[Cluster]:
+def connected(address: str | None, on_lost: Callable[[], None] = lambda: None) -> Iterator[Cluster]:
     """Connects to Ray, or starts it here; what was started here is stopped at the end.
 
     ``on_lost`` is called, from a thread, where the head stays silent; soon after, Ray ends this process. What
@@ -56,11 +63,8 @@ def connected(
         try:
             if mine:
                 _start(resolve(address))
-            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-            slots = sum(_fit(node, demand) for node in nodes)
-            hardware = {**local_hardware(), "nodes": len(nodes), "slots": slots}
             with watched(ray.get_runtime_context().gcs_address, patience(), on_lost):
-                yield Cluster(_dashboard(), max(slots, 1), hardware)
+                yield Cluster(_dashboard())
         finally:
             if mine:
                 ray.shutdown()
@@ -103,13 +107,30 @@ def _dashboard() -> str | None:
     return f"http://{url}" if url else None
 
 
-def _fit(node: Mapping[str, float], demand: Mapping[str, float]) -> int:
+def _nodes() -> list[Mapping[str, float]]:
+    """What each node has, by Ray's names."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _fit(node: Mapping[str, float], demand: Demand) -> int:
     """Trials with this demand that fit on one node."""
-    names = {"cpu": "CPU", "gpu": "GPU"}
-    return min(int(node.get(names.get(name, name), 0) / amount + 1e-9) for name, amount in demand.items())
+    return min(int(node.get(name, 0) / amount + 1e-9) for name, amount in bundle(demand).items())
 
 
-def require_local(demand: Mapping[str, float]) -> None:
+def bundle(demand: Demand) -> dict[str, float]:
+    """The demand by Ray's names."""
+    return {RAY_NAMES.get(name, name): amount for name, amount in demand.items()}
+
+
+def options(demand: Demand) -> dict[str, Any]:
+    """The demand as options of a task or an actor."""
+    custom = {name: amount for name, amount in demand.items() if name not in RAY_NAMES}
+    return {"num_cpus": demand.get("cpu", 0), "num_gpus": demand.get("gpu", 0), "resources": custom}
+
+
+def require_local(demand: Demand) -> None:
     """Refuses, before anything starts, a trial that this machine alone can never run."""
     has = {"cpu": float(_cpus())}
     if "gpu" in demand:

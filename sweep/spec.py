@@ -37,6 +37,13 @@ def _auto_or_count(value: Any) -> Any:
     raise ValueError("expected 'auto' or a number of replicas of at least 1")
 
 
+def _gpu(value: Any) -> Any:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value == "auto" or (number and (0 <= value <= 1 or (value > 1 and float(value).is_integer()))):
+        return value
+    raise ValueError("expected 'auto', a fraction up to 1, or a whole number")
+
+
 Auto = Annotated[int | Literal["auto"], BeforeValidator(_auto_or_count)]
 Named = Annotated[dict[str, Any], BeforeValidator(_named)]
 
@@ -73,24 +80,26 @@ class SeedRange(Subsets):
 
 
 class Resources(BaseModel):
-    """What one trial asks Ray for: cores (also its threads), GPUs (may be a fraction), custom resources."""
+    """What one trial asks Ray for: cores (also its threads), GPUs (may be a fraction), custom resources.
+
+    ``gpu: auto`` is the share of a GPU with which the cluster trains the most replicas, see `sweep.sharing`.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
     __pydantic_extra__: dict[str, Annotated[float, Field(gt=0)]]
 
     cpu: float = Field(default=1, gt=0)
-    gpu: float = Field(default=0, ge=0)
+    gpu: Annotated[float | Literal["auto"], BeforeValidator(_gpu)] = 0.0
 
-    @model_validator(mode="after")
-    def _several_gpus_are_whole(self) -> Resources:
-        if self.gpu > 1 and self.gpu != int(self.gpu):
-            raise UserError(f"resources.gpu: {self.gpu}: expected a fraction up to 1, or a whole number")
-        return self
+    def shared_by(self, trials: int | None) -> Resources:
+        """The same where so many trials share a GPU, None leaves it as it is."""
+        return self.model_copy(update={"gpu": 1 / trials}) if trials else self
 
     @property
     def demand(self) -> dict[str, float]:
-        """As Ray names them, zeros left out."""
-        return {name: value for name, value in self.model_dump().items() if value}
+        """As Ray's tasks name them, zeros left out; ``auto`` counts as a whole GPU until it is measured."""
+        amounts = {**self.model_dump(), "gpu": 1.0 if self.gpu == "auto" else self.gpu}
+        return {name: amount for name, amount in amounts.items() if amount}
 
 
 class AuditSpec(Part):

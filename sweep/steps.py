@@ -37,12 +37,17 @@ def named(store: Store, doing: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        cause = _cause(error)
+        cause, says = _cause(error), reason(error)
         if isinstance(cause, UserError):
             raise cause from None
-        says = _public(f"{type(cause).__name__}: {next(iter(str(cause).strip().splitlines()), 'no message')}")
         kept = _keep(store, {"step": doing, "error": says, "traceback": _public(traceback.format_exc())})
         raise RunError(f"{doing}: {says.rstrip('.')}; {kept}") from error
+
+
+def reason(error: BaseException) -> str:
+    """Kind and first line of what was raised first."""
+    cause = _cause(error)
+    return _public(f"{type(cause).__name__}: {next(iter(str(cause).strip().splitlines()), 'no message')}")
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -17,16 +17,16 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from sweep.cluster import Cluster, connected, local_hardware
+from sweep.cluster import Cluster, Demand, connected, local_hardware
 from sweep.loggers import make_loggers
 from sweep.manifest import make_manifest, read_manifest, write_manifest
 from sweep.plan import Inventory, cut, guided, take_stock
 from sweep.spec import SweepSpec
+from sweep.speed import Speed, Workload, measure, passes
 from sweep.steps import named, step
 from trainables.datasets import Dataset
 from trainables.recipe import Recipe
 from trainables.records import Context
-from trainables.registry import lookup
 from trainables.storage import Store
 from trainables.trial import Block, Failures, Job, trial
 
@@ -47,18 +47,6 @@ class Trained:
     def replicas_there(self) -> int:
         """Replicas that have a record now."""
         return self.present + self.trained
-
-
-@dataclass
-class Speed:
-    """Stack size, and seconds of a replica's epoch at one gradient evaluation a step (None: unmeasured)."""
-
-    stack: int
-    seconds_per_pass: float | None
-
-    def replica(self, recipe: Recipe) -> float:
-        """Seconds of one replica of this recipe; relative to others where nothing was measured."""
-        return passes(recipe) * (self.seconds_per_pass or 1.0)
 
 
 @dataclass
@@ -102,7 +90,7 @@ class Trainer:
             self._write_manifest(self._remembered())
             return Trained(stock.done.size, stock.done.size, 0, set_aside=stock.set_aside)
         cluster = self._connect()
-        speed = self._measure(max(recipes, key=passes))
+        speed = self._measure(max(recipes, key=passes), cluster)
         self._write_manifest(speed)
         blocks = self._cut(stock, by_id, speed, cluster)
         return self._fit(blocks, stock, by_id, speed)
@@ -112,9 +100,7 @@ class Trainer:
             import ray
 
             with self._step("starting Ray" if not self.address else f"connecting to {self.address}"):
-                self._cluster = self._open.enter_context(
-                    connected(self.address, self.spec.resources.demand, self._lost)
-                )
+                self._cluster = self._open.enter_context(connected(self.address, self._lost))
             if self._cluster.url:
                 self.console.print(f"Ray dashboard: {self._cluster.url}", highlight=False)
             with self._step("putting the data where trials read them"):
@@ -136,37 +122,26 @@ class Trainer:
         previous = read_manifest(self.store) or {}
         same = previous.get("context_id") == self.context.context_id
         if self._speed is None and same and previous.get("stack"):
-            self._speed = Speed(previous["stack"], previous.get("seconds_per_pass"))
+            self._speed = Speed(
+                previous["stack"], previous.get("trials_per_gpu"), previous.get("seconds_per_pass")
+            )
         return self._speed
 
-    def _measure(self, recipe: Recipe) -> Speed:
-        """Stack and speed: as the spec says, else remembered, else timed on the cluster like a trial."""
-        remembered = self._remembered()
-        known = remembered.seconds_per_pass if remembered else None
-        fixed = self.spec.stack if self.spec.stack != "auto" else remembered and remembered.stack
-        if fixed and (self.spec.block != "auto" or known):
-            self._speed = Speed(fixed, known)
-        else:
-            with self._step(f"timing a few steps of {recipe.label}"):
-                stack, seconds = self._calibrate(recipe)
-            self._speed = Speed(fixed or stack, seconds / passes(recipe))
+    def _measure(self, recipe: Recipe, cluster: Cluster) -> Speed:
+        model, remembered = self.context.model, self._remembered()
+        work = Workload(recipe, self._data, model, self._device, self._threads, self.spec.compile)
+        self._speed = measure(self.spec, work, cluster, remembered, self._step, self._say)
         return self._speed
 
-    def _calibrate(self, recipe: Recipe) -> tuple[int, float]:
-        import ray
-
-        demand = self.spec.resources.demand
-        task = ray.remote(_calibrate).options(
-            num_cpus=demand.get("cpu", 0),
-            num_gpus=demand.get("gpu", 0),
-            resources={name: v for name, v in demand.items() if name not in ("cpu", "gpu")},
-            name="calibrate",
-        )
-        where = (self._device, self._threads, self.spec.compile)
-        return ray.get(task.remote(recipe, self._data, self.context.model, *where))
+    def _say(self, line: str) -> None:
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _step(self, doing: str) -> AbstractContextManager[None]:
         return step(self.store, self.console, doing)
+
+    def _demand(self, speed: Speed | None) -> Demand:
+        """Of a trial."""
+        return self.spec.resources.shared_by(speed.trials_per_gpu if speed else None).demand
 
     @property
     def _device(self) -> str:
@@ -185,9 +160,10 @@ class Trainer:
             self.spec,
             self.listed,
             self.context,
-            self._cluster.hardware if self._cluster else hardware,
+            self._cluster.hardware(self._demand(speed)) if self._cluster else hardware,
             previous,
             stack=speed.stack if speed else None,
+            trials_per_gpu=speed.trials_per_gpu if speed else None,
             seconds_per_pass=per_pass,
             seconds_per_replica=per_pass * mean if per_pass else None,
         )
@@ -198,7 +174,11 @@ class Trainer:
     ) -> tuple[Block, ...]:
         seconds = {recipe_id: speed.replica(recipe) for recipe_id, recipe in by_id.items()}
         fixed = self.spec.block
-        size = guided(cluster.slots, speed.stack, seconds) if fixed == "auto" else lambda *_: fixed
+        size = (
+            guided(cluster.slots(self._demand(speed)), speed.stack, seconds)
+            if fixed == "auto"
+            else lambda *_: fixed
+        )
         knobs = {recipe_id: recipe.knobs for recipe_id, recipe in by_id.items()}
         return cut(stock, knobs, self.context.context_id, size=size, seconds=seconds)
 
@@ -238,7 +218,7 @@ class Trainer:
             trainable = tune.with_parameters(trial, job=job, dataset=self._data)
             trainable.__name__ = f"flatleak {self.spec.name}"  # what Ray's dashboard calls the actors
             tuner = tune.Tuner(
-                tune.with_resources(trainable, self.spec.resources.demand),
+                tune.with_resources(trainable, self._demand(speed)),
                 param_space={"block": tune.grid_search(list(range(len(blocks))))},
                 tune_config=tune.TuneConfig(
                     reuse_actors=True,
@@ -275,27 +255,3 @@ def _interrupts_kept() -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread():  # else neither Tune nor this may set it
             signal.signal(signal.SIGINT, before)
-
-
-def passes(recipe: Recipe) -> float:
-    """Passes over its members, forward and backward, that training one replica takes, as an estimate.
-
-    The penalty evaluates the optimizer's gradient twice; drawing noise counts as half an evaluation.
-    """
-    from trainables.lockstep import epochs_run
-    from trainables.optimizers import OPTIMIZERS
-
-    optimizer = lookup("optimizer", recipe.optimizer, OPTIMIZERS)
-    return epochs_run(recipe) * (optimizer.passes * (1 + bool(recipe.grad_reg)) + 0.5 * bool(recipe.noise))
-
-
-def _calibrate(
-    recipe: Recipe, dataset: Any, model: dict[str, Any], device: str, threads: int, compile: str | None
-) -> tuple[int, float]:
-    import torch
-
-    from trainables.training import calibrate
-
-    torch.set_num_threads(threads)
-    measured = calibrate(recipe, dataset, model, device=device, compile=compile)
-    return measured.stack, measured.seconds_per_replica

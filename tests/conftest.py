@@ -28,14 +28,14 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
-    """One local Ray with two cores for the whole test session."""
+    """One local Ray with two cores, and a GPU that is made up, for the whole test session."""
     import ray
 
     from sweep.cluster import QUIET
 
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
 

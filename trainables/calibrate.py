@@ -6,22 +6,15 @@ import os
 import re
 import resource
 import sys
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from trainables.datasets import Dataset
-from trainables.lockstep import Stack, Task, make_task
-from trainables.models import ModelSpec
-from trainables.recipe import Recipe
+from trainables.lockstep import Task
+from trainables.pace import SLOW_STEP, Pace
 
 STACKS = (1, 2, 4, 8, 16, 32, 64)
-SLOW_STEP = 1.0  # seconds; where one replica's step takes this long, no overhead is left to share
-RUN = 0.1  # seconds of a timed run
 GAIN = 0.95  # a stack must take at most this share of one replica's time to be preferred to it
 MEMORY_SHARE = 0.5  # of what is free
 
@@ -34,20 +27,10 @@ class Calibration:
     seconds_per_replica: float
 
 
-def calibrate(
-    recipe: Recipe,
-    dataset: str | Mapping[str, Any] | Dataset,
-    model: ModelSpec,
-    *,
-    device: str | torch.device = "cpu",
-    compile: str | None = None,
-) -> Calibration:
-    """Times a few steps of growing stacks of half-subset replicas; takes about a second for small models."""
-    return fastest_stack(make_task(recipe, dataset, model, device=device, compile=compile))
-
-
 def fastest_stack(task: Task) -> Calibration:
     """The stack with the least time a replica; one replica alone unless stacking saves 5 % or more.
+
+    Growing stacks are timed for a few steps each, about a second in all for small models.
 
     What decides is timed twice, lest a moment in which the machine does something else decide: the stack that
     ends the growth, and at last the best one and one replica alone. With ``compile`` the stack is chosen
@@ -58,9 +41,9 @@ def fastest_stack(task: Task) -> Calibration:
     seconds: dict[int, float] = {}
     for k in STACKS[:1] if task.dropout else STACKS:
         try:
-            seconds[k] = _seconds_per_step(plain, k)
+            seconds[k] = Pace(plain, k).alone() / k
             if seconds[k] > 1.2 * min(seconds.values()):
-                seconds[k] = min(seconds[k], _seconds_per_step(plain, k))
+                seconds[k] = min(seconds[k], Pace(plain, k).alone() / k)
         except (RuntimeError, MemoryError) as error:
             if k == 1 or not out_of_memory(error):
                 raise
@@ -71,11 +54,11 @@ def fastest_stack(task: Task) -> Calibration:
             break
     best = min(seconds, key=seconds.__getitem__)
     if best > 1:
-        seconds |= {k: min(seconds[k], _seconds_per_step(plain, k)) for k in (1, best)}
+        seconds |= {k: min(seconds[k], Pace(plain, k).alone() / k) for k in (1, best)}
     if seconds[best] > GAIN * seconds[1]:
         best = 1
     if task.compile:
-        seconds[best] = _seconds_per_step(task, best)
+        seconds[best] = Pace(task, best).alone() / best
     steps = -(-task.size // task.recipe.batch_size) * task.epochs
     return Calibration(best, seconds[best] * steps)
 
@@ -89,30 +72,20 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
-def _seconds_per_step(task: Task, k: int) -> float:
-    """Of one replica in a stack of k: the fastest of three short runs, after a step to warm up."""
-    stack = Stack(task, range(k))
-    if task.compile:
-        stack.train_epoch(1)  # compiles
-
-    def run(steps: int) -> float:
-        begin, stack.epoch = time.perf_counter(), 0
-        stack.train_epoch(steps)
-        return (time.perf_counter() - begin) / steps
-
-    first = run(1)
-    if first > SLOW_STEP:
-        return first / k
-    steps = min(stack.sampler.steps, 20, max(2, round(RUN / first)))
-    return min(run(steps) for _ in range(3)) / k
-
-
 def _memory(device: torch.device) -> tuple[int, int]:
     """Free bytes, and the most that this process has used so far."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0], torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return _available(), peak
+
+
+def memory_left(device: torch.device) -> float:
+    """Which share of the device's memory, or of the host's, is free for whoever asks for it."""
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        return free / total
+    return _available() / (os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
 
 
 def _available() -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainables.calibrate import Calibration, calibrate, fastest_stack, out_of_memory
+from trainables.calibrate import fastest_stack, out_of_memory
 from trainables.datasets import Dataset
 from trainables.lockstep import Arrays, Stack, Task, make_task
 from trainables.models import ModelSpec
@@ -21,7 +21,7 @@ from trainables.records import FLOAT_SIGNALS, PER_REPLICA, SIDES, Context, Recor
 from trainables.registry import Diverged, UserError
 from trainables.subsets import Subsets
 
-__all__ = ["Calibration", "Progress", "calibrate", "train_replicas"]
+__all__ = ["Progress", "train_replicas"]
 
 
 class Progress(Protocol):

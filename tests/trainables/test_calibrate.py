@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from trainables import Recipe
-from trainables.calibrate import _available, calibrate, fastest_stack, out_of_memory
+from trainables.calibrate import _available, fastest_stack, out_of_memory
 from trainables.lockstep import make_task
 
 SMALL = {"name": "digits", "train_size": 160, "test_size": 50}
@@ -23,7 +23,7 @@ def dropping(shape: tuple[int, ...], classes: int) -> nn.Module:
 
 
 def test_calibration_takes_one_of_its_stacks_and_one_replica_where_dropout_draws() -> None:
-    found = calibrate(Recipe(epochs=2), SMALL, MLP)
+    found = fastest_stack(make_task(Recipe(epochs=2), SMALL, MLP))
     assert found.stack in (1, 2, 4, 8, 16, 32, 64)
     assert found.seconds_per_replica > 0
     assert fastest_stack(make_task(Recipe(epochs=2), SMALL, f"{__name__}:dropping")).stack == 1
