@@ -36,6 +36,8 @@ class DeviceData:
         self.shape = tuple(dataset.x_train.shape[1:])
         self.x = {side: _tensor(getattr(dataset, f"x_{side}"), device) for side in ("train", "test")}
         self.y = _tensor(dataset.y_train, device).long()
+        classes = torch.arange(dataset.num_classes, device=device)[:, None]
+        self._targets = (self.y == classes).float()
         self._scale: tuple[Tensor, Tensor] | None = None
         if self.x["train"].dtype == torch.uint8:
             self._scale = _channel_statistics(dataset.x_train, device)
@@ -46,6 +48,10 @@ class DeviceData:
     def rows(self, index: Tensor) -> Tensor:
         """The training examples at ``index[K, B]``: float32 ``[K, B, *shape]``."""
         return self._normalise(self.x["train"].index_select(0, index.flatten())).unflatten(0, index.shape)
+
+    def targets(self, index: Tensor) -> Tensor:
+        """Their classes as soft targets ``[C, K, B]``."""
+        return self._targets.index_select(1, index.flatten()).unflatten(1, index.shape)
 
     def chunks(self, side: str, size: int) -> Iterator[Tensor]:
         """All examples of a side in order, ``size`` at a time."""
@@ -154,7 +160,6 @@ class Sampler:
         self.clip = recipe.clip
         self.mixup = recipe.mixup
         self.augmentation = Augmentation.of(recipe.augment)
-        self.classes = torch.arange(data.num_classes, device=data.device)[:, None, None]
         self.replica = torch.arange(len(members), device=data.device)[:, None]
 
     def epoch(self, number: int, network: Network, loss: Objective, buffers: Params) -> Iterator[Batch]:
@@ -164,12 +169,14 @@ class Sampler:
         draws = self._draw("augment", number, self._augmentations) if self.augmentation else None
         mixing = self._draw("mixup", number, self._mixing).unbind(1) if self.mixup else ()
         for step, rows in enumerate(index):
-            share = (rows >= 0) / (self.batch_size if self.private else rows.shape[1])
-            rows = rows.clamp_min(0) if self.private else rows
+            if self.private:
+                share, rows = (rows >= 0) / self.batch_size, rows.clamp_min(0)
+            else:
+                share = torch.full(rows.shape, 1 / rows.shape[1], device=rows.device)
             x = self.data.rows(rows)
             if draws is not None:
                 x = self.augmentation.apply(x, draws[self.replica, rows])
-            targets = (self.data.y[rows] == self.classes).float()
+            targets = self.data.targets(rows)
             if mixing:
                 x, targets = mixed(x, targets, mixing[step])
             yield Batch(network, loss, buffers, x, targets, share, self.clip)

@@ -52,10 +52,10 @@ class Layout:
         """The inverse of ``pack``, as views."""
         named: Params = {}
         for group, names in self.groups.items():
-            parts = params[group].flatten(1).split(self.sizes[group], dim=1)
-            named |= {
-                name: part.unflatten(1, self.shapes[name]) for name, part in zip(names, parts, strict=True)
-            }
+            flat = params[group].flatten(1)
+            parts = flat.split(self.sizes[group], dim=1)
+            for name, part in zip(names, parts, strict=True):
+                named[name] = part.view(len(flat), *self.shapes[name])
         return named
 
 
@@ -123,7 +123,7 @@ class Network:
             with self.autocast():
                 logits = self._training_forward(named, buffers, x)
             losses = objective(logits.movedim(-1, 0), targets)
-            grads = torch.autograd.grad((losses * share).sum(), list(named.values()))
+            grads = torch.autograd.grad(losses, list(named.values()), share)
         return self.layout.pack(dict(zip(named, grads, strict=True))), losses.detach()
 
     def clipped(
@@ -223,7 +223,7 @@ class DenseNetwork(Network):
         logits = logits.detach().requires_grad_()
         with torch.enable_grad():
             losses = objective(logits.movedim(-1, 0), targets)
-            (error,) = torch.autograd.grad((losses * share).sum(), logits)
+            (error,) = torch.autograd.grad(losses, logits, share)
         steps = []
         for layer, h in zip(reversed(self.layers), reversed(inputs), strict=True):
             steps.append((layer, h, error))
