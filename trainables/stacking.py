@@ -4,13 +4,14 @@ pass."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager, nullcontext
 from itertools import chain
 from math import prod
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from trainables.compiled import compiled
 
@@ -87,14 +88,19 @@ class Network:
         self.layout = Layout({name: p.shape for name, p in trained(module)})
         self._training_forward = compiled(self._forward, compile) if compile else self._forward
 
-    def autocast(self, train: bool = True) -> AbstractContextManager[None]:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half and train)
+    @contextmanager
+    def _arithmetic(self, *, train: bool = True, mapped: bool) -> Iterator[None]:
+        """That of a forward pass; ``mapped`` where vmap runs it, which has no rule for fused attention and
+        would take one replica after the other."""
+        attention = sdpa_kernel(SDPBackend.MATH) if mapped else nullcontext()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half and train), attention:
+            yield
 
     def logits(self, named: Params, buffers: Params, x: Tensor, *, train: bool) -> Tensor:
         """``x[K, B, ...]`` -> ``[K, B, C]``. In training, running statistics in ``buffers`` change in
         place."""
         self.module.train(train)
-        with self.autocast(train):
+        with self._arithmetic(train=train, mapped=len(x) > 1):
             return self._forward(named, buffers, x)
 
     def _forward(self, named: Params, buffers: Params, x: Tensor) -> Tensor:
@@ -120,7 +126,7 @@ class Network:
         named = {n: p.detach().requires_grad_() for n, p in self.layout.unpack(params).items()}
         self.module.train()
         with torch.enable_grad():
-            with self.autocast():
+            with self._arithmetic(mapped=len(x) > 1):
                 logits = self._training_forward(named, buffers, x)
             losses = objective(logits.movedim(-1, 0), targets)
             grads = torch.autograd.grad(losses, list(named.values()), share)
@@ -142,7 +148,7 @@ class Network:
         """
 
         def loss(named: Params, buffers: Params, x: Tensor, target: Tensor) -> Tensor:
-            with self.autocast():
+            with self._arithmetic(mapped=True):
                 logits = self._one(named, buffers, x[None]).float()
             return objective(logits.movedim(-1, 0), target[:, None]).sum()
 

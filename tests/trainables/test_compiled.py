@@ -57,7 +57,9 @@ def test_a_step_of_sam_is_that_of_the_plain_network_statistics_too(k: int) -> No
 @needs_compiler
 @pytest.mark.usefixtures("cache")
 def test_calibration_chooses_a_stack_without_the_compiler_and_times_it_with() -> None:
-    plain, ours = (fastest_stack(make_task(SAM, SMALL, f"{__name__}:normed", compile=c)) for c in (None, "default"))
+    plain, ours = (
+        fastest_stack(make_task(SAM, SMALL, f"{__name__}:normed", compile=c)) for c in (None, "default")
+    )
     assert ours.seconds_per_replica < 20 * plain.seconds_per_replica, "the compiler's own time counted"
 
 
