@@ -253,9 +253,9 @@ class Stack:
         recipe, device = task.definite, task.data.device
         self.members = draw_members(task.subsets, seeds, len(task.dataset.y_train), task.sweep_seed)
         modules = [task.module(seed) for seed in seeds]
+        params, self.buffers = (_stacked([of(m) for m in modules], device) for of in (trained, held))
         self.network = make_network(modules[0], device, recipe.precision, task.compile)
-        self.params = self.network.layout.pack(_stacked([trained(m) for m in modules], device))
-        self.buffers = _stacked([held(m) for m in modules], device)
+        self.params = self.network.layout.pack(params)
         self.rule = update_rule(recipe)
         self.state = self.rule.init(
             self.params, [torch_seed(task.sweep_seed, seed, "noise") for seed in seeds]
