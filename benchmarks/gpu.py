@@ -25,8 +25,10 @@ from rich.console import Console
 from rich.table import Table
 
 from trainables import Recipe, train_replicas
+from trainables.calibrate import fastest_stack
 from trainables.compiled import MODES
 from trainables.datasets import load_dataset
+from trainables.lockstep import make_task
 from trainables.registry import UserError
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {"sgd": {}, "sam": {"rho": 0.1}}
@@ -59,13 +61,23 @@ def measure(
     return float(np.median(steady)) * chosen.epochs * stacks / replicas, float(record.test_accuracy.mean())
 
 
-def side_by_side(processes: int, *arguments: Any) -> tuple[float, float]:
-    """Replicas an hour of that many processes together, and their mean test accuracy."""
+def fastest(chosen: Recipe, source: dict[str, Any], share: float, options: dict[str, Any]) -> int:
+    return fastest_stack(make_task(chosen, source, "resnet18", NEARLY_ALL, **options), share).stack
+
+
+def side_by_side(
+    processes: int, chosen: Recipe, source: dict[str, Any], replicas: int, stack: str, options: dict[str, Any]
+) -> tuple[int, float, float]:
+    """The stack, replicas an hour of that many processes together, and their mean test accuracy."""
     spawn = multiprocessing.get_context("spawn")
-    with spawn.Manager() as manager, spawn.Pool(processes) as pool:
-        start = manager.Barrier(processes)
-        found = pool.starmap(measure, [(*arguments, start)] * processes, chunksize=1)
-    return sum(3600 / seconds for seconds, _ in found), float(np.mean([accuracy for _, accuracy in found]))
+    with spawn.Manager() as manager, spawn.Pool(processes, maxtasksperchild=1) as pool:
+        # Chosen once, in a process that then gives its memory back, and while no other trains.
+        auto = stack == "auto"
+        size = pool.apply(fastest, (chosen, source, 1 / processes, options)) if auto else int(stack)
+        trained = (chosen, source, replicas, {**options, "stack": size}, manager.Barrier(processes))
+        found = pool.starmap(measure, [trained] * processes, chunksize=1)
+    hourly = sum(3600 / seconds for seconds, _ in found)
+    return size, hourly, float(np.mean([accuracy for _, accuracy in found]))
 
 
 def main() -> None:
@@ -92,14 +104,12 @@ def main() -> None:
         table.add_column(column, justify="right")
     ways = product(OPTIMIZERS, options.stacks, options.shares, options.compile)
     for optimizer, stack, share, mode in ways:
-        training = {
-            "device": options.device,
-            "stack": stack if stack == "auto" else int(stack),
-            "compile": None if mode == "none" else mode,
-        }
+        training = {"device": options.device, "compile": None if mode == "none" else mode}
         chosen = recipe(optimizer, options.epochs)
-        hourly, accuracy = side_by_side(round(1 / share), chosen, source, options.replicas, training)
-        table.add_row(optimizer, stack, f"{share:g}", mode, f"{hourly:.0f}", f"{100 * accuracy:.2f}")
+        processes = round(1 / share)
+        size, hourly, accuracy = side_by_side(processes, chosen, source, options.replicas, stack, training)
+        named = f"{size} (auto)" if stack == "auto" else stack
+        table.add_row(optimizer, named, f"{share:g}", mode, f"{hourly:.0f}", f"{100 * accuracy:.2f}")
     Console().print(table)
 
 

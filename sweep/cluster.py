@@ -32,13 +32,21 @@ RAY_NAMES = {"cpu": "CPU", "gpu": "GPU"}
 
 @dataclass(frozen=True)
 class Cluster:
-    """A connection."""
+    """A connection. What trials there is room for is asked each time: nodes join and leave."""
 
     url: str | None
 
     def slots(self, demand: Demand) -> int:
-        """How many trials run at once now; more where nodes join later."""
+        """How many trials run at once, on all nodes."""
         return max(sum(_fit(node, demand) for node in _nodes()), 1)
+
+    def side_by_side(self, demand: Demand) -> int:
+        """How many trials run at once on the node that takes the most."""
+        return max((_fit(node, demand) for node in _nodes()), default=0)
+
+    def shares(self, trials: int, demand: Demand) -> bool:
+        """Whether some node runs so many trials on each of its GPUs."""
+        return any(_fit(node, demand) >= trials * int(node.get("GPU", 0)) > 0 for node in _nodes())
 
     def hardware(self, demand: Demand) -> dict[str, Any]:
         return {**local_hardware(), "nodes": len(_nodes()), "slots": self.slots(demand)}

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 TRIALS = (2, 4, 8)
 GAIN = 0.95  # more trials must need at most this share of the time for a replica
-SECONDS = 2.0  # that trials train side by side for the clock, at least
-STEPS = 16  # that each of them takes meanwhile, about, at least
+SECONDS = (2.0, 60.0)  # that trials train side by side for the clock: at least, and at most
+STEPS = 16  # that each of them takes meanwhile, about
 LEFT = 0.25  # of the device's memory that they must leave, for evaluation above all
+ATTEMPTS = 2  # where a node or a process is lost
 
 
 @dataclass(frozen=True)
@@ -54,54 +55,69 @@ def share(
     """One trial with a GPU to itself, and the best sharing: more trials while they train 5 % more replicas.
 
     Trials that share have stacks of ``stack`` each or, unless it is ``fixed``, together, whichever is faster.
-    No more are tried than a node has cores for. What cannot be had is said, and left out.
+    All are timed on one and the same GPU. No more are tried than a node has cores for; that, and what cannot
+    be had, is said.
 
     Raises:
         ray.exceptions.RayError: not even one trial runs.
     """
-    alone = best = side_by_side(work, resources, 1, stack)
-    whole = cluster.slots(resources.demand)
-    for trials in TRIALS:
-        if cluster.slots(resources.shared_by(trials).demand) < trials * whole:
-            break
-        stacks = {stack} if fixed else {ceil(stack / trials), stack}
-        found = [s for s in (_tried(work, resources, trials, k, say) for k in sorted(stacks)) if s]
-        faster = min(found, key=lambda sharing: sharing.seconds, default=None)
-        if faster is None or GAIN * faster.gain(best) < 1:
-            break
-        best = faster
+    room = [n for n in (1, *TRIALS) if n == 1 or cluster.shares(n, resources.shared_by(n).demand)]
+    with _one_gpu(resources, max(room)) as place:
+        alone = best = side_by_side(work, resources, place, 1, stack)
+        for trials in room[1:]:
+            stacks = {stack} if fixed else {ceil(stack / trials), stack}
+            tried = (_tried(work, resources, place, trials, k, say) for k in sorted(stacks))
+            found = min(filter(None, tried), key=lambda sharing: sharing.seconds, default=None)
+            if found is None or GAIN * found.gain(best) < 1:
+                break
+            best = found
+    if best.trials == max(room) < max(TRIALS):
+        say(f"more than {best.trials} were not tried: no node has {resources.cpu:g} cores for each")
     say(str(best) if best is alone else f"{best}: {best.gain(alone):.2f} times the replicas of one trial")
     return alone, best
 
 
 def _tried(
-    work: Workload, resources: Resources, trials: int, stack: int, say: Callable[[str], None]
+    work: Workload, resources: Resources, place: Any, trials: int, stack: int, say: Callable[[str], None]
 ) -> Sharing | None:
     from ray.exceptions import RayError
 
     try:
-        return side_by_side(work, resources, trials, stack)
+        return side_by_side(work, resources, place, trials, stack)
     except (RayError, MemoryError) as error:
         say(f"{trials} trials cannot share a GPU in stacks of {stack}: {reason(error)}")
         return None
 
 
-def side_by_side(work: Workload, resources: Resources, trials: int, stack: int) -> Sharing:
-    """So many trials on one GPU, timed.
+def side_by_side(work: Workload, resources: Resources, place: Any, trials: int, stack: int) -> Sharing:
+    """So many trials on the GPU of ``place``, timed.
 
     Raises:
         MemoryError: they leave one another no room to evaluate.
-        ray.exceptions.RayError: one of them fails.
+        ray.exceptions.RayError: one of them fails, or is lost for the second time.
     """
+    from ray.exceptions import RayError, RayTaskError
+
+    for attempt in range(ATTEMPTS):
+        try:
+            with _trials(resources, place, trials) as actors:
+                return _timed(actors, work, stack)
+        except RayError as error:
+            if isinstance(error, RayTaskError) or attempt == ATTEMPTS - 1:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _timed(actors: list[Any], work: Workload, stack: int) -> Sharing:
     import ray
 
-    with _actors(resources, trials) as actors:
-        built = ray.get([actor.build.remote(work, stack) for actor in actors])
-        left = min(left for _, left in built)
-        if trials > 1 and left < LEFT:
-            raise MemoryError(f"they leave {left:.0%} of its memory, {LEFT:.0%} is needed to evaluate")
-        seconds = max(SECONDS, STEPS * trials * max(first for first, _ in built))
-        steps = ray.get([actor.train.remote(seconds) for actor in actors])
+    built = ray.get([actor.build.remote(work, stack) for actor in actors])
+    trials, left = len(actors), min(left for _, left in built)
+    if trials > 1 and left < LEFT:
+        raise MemoryError(f"they leave {left:.0%} of its memory, {LEFT:.0%} is needed to evaluate")
+    least, most = SECONDS
+    seconds = min(max(least, STEPS * trials * min(step for step, _ in built)), most)
+    steps = ray.get([actor.train.remote(seconds) for actor in actors])
     return Sharing(trials, stack, trials / sum(stack / step for step in steps))
 
 
@@ -117,7 +133,7 @@ class _Trial:
 
         task = work.task()
         self.pace = Pace(task, stack)
-        return self.pace.first, memory_left(task.data.device)
+        return self.pace.step, memory_left(task.data.device)
 
     def train(self, seconds: float) -> float:
         """Seconds of a step of the stack that was built."""
@@ -125,22 +141,31 @@ class _Trial:
 
 
 @contextmanager
-def _actors(resources: Resources, trials: int) -> Iterator[list[Any]]:
-    """So many processes with as many shares of one and the same GPU."""
+def _one_gpu(resources: Resources, trials: int) -> Iterator[Any]:
+    """A GPU, and on its node the cores for so many trials, kept for this."""
     import ray
     from ray.util.placement_group import placement_group, remove_placement_group
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-    each = resources.shared_by(trials).demand
-    group = placement_group([{name: trials * amount for name, amount in bundle(each).items()}])
-    place = PlacementGroupSchedulingStrategy(placement_group=group, placement_group_bundle_index=0)
-    trial = ray.remote(_Trial).options(**options(each), scheduling_strategy=place)
-    actors: list[Any] = []
+    each = bundle(resources.shared_by(trials).demand)
+    group = placement_group([{name: trials * amount for name, amount in each.items()}])
     try:
         ray.get(group.ready())
-        actors += [trial.remote() for _ in range(trials)]
+        yield PlacementGroupSchedulingStrategy(placement_group=group, placement_group_bundle_index=0)
+    finally:
+        remove_placement_group(group)
+
+
+@contextmanager
+def _trials(resources: Resources, place: Any, trials: int) -> Iterator[list[Any]]:
+    """So many processes with as many shares of the GPU there."""
+    import ray
+
+    each = options(resources.shared_by(trials).demand)
+    trial: Any = ray.remote(_Trial).options(**each, scheduling_strategy=place)
+    actors = [trial.remote() for _ in range(trials)]
+    try:
         yield actors
     finally:
         for actor in actors:
             ray.kill(actor)
-        remove_placement_group(group)

@@ -80,9 +80,11 @@ class SeedRange(Subsets):
 
 
 class Resources(BaseModel):
-    """What one trial asks Ray for: cores (also its threads), GPUs (may be a fraction), custom resources.
+    """What one trial asks Ray for: cores (also its threads, at least one), GPUs (may be a fraction), custom
+    resources.
 
-    ``gpu: auto`` is the share of a GPU with which the cluster trains the most replicas, see `sweep.sharing`.
+    ``gpu: auto`` is the share of a GPU with which it trains the most replicas, timed in every run that
+    trains; see `sweep.sharing`.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)

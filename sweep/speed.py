@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sweep.spec import SweepSpec
     from trainables.calibrate import Calibration
     from trainables.lockstep import Task
+    from trainables.records import Context
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Workload:
 
     recipe: Recipe
     data: Any
-    model: dict[str, Any]
+    context: Context
     device: str
     threads: int
     compile: str | None
@@ -37,8 +38,14 @@ class Workload:
         from trainables.lockstep import make_task
 
         torch.set_num_threads(self.threads)
-        data = ray.get(self.data)
-        return make_task(self.recipe, data, self.model, device=self.device, compile=self.compile)
+        return make_task(
+            self.recipe,
+            ray.get(self.data),
+            self.context.model,
+            self.context.subsets,
+            device=self.device,
+            compile=self.compile,
+        )
 
 
 @dataclass(frozen=True)
@@ -75,36 +82,42 @@ def measure(
     step: Callable[[str], AbstractContextManager[None]],
     say: Callable[[str], None],
 ) -> Speed:
-    """As the spec says, else as remembered, else timed like a trial.
+    """As the spec says or as remembered, else timed like a trial; how a GPU is shared is timed in every run.
 
     ``step`` names what is being done, ``say`` tells what was found.
     """
-    auto = spec.resources.gpu == "auto"
-    stack = spec.stack if spec.stack != "auto" else remembered and remembered.stack
-    trials = remembered.trials_per_gpu if remembered and auto else None
+    stack = spec.stack if isinstance(spec.stack, int) else remembered.stack if remembered else None
     seconds = remembered.seconds_per_pass if remembered else None
-    if stack and (trials or not auto) and (seconds or spec.block != "auto"):
-        return Speed(stack, trials, seconds)
+    auto = spec.resources.gpu == "auto"
+    if stack and not auto and (seconds or spec.block != "auto"):
+        return Speed(stack, None, seconds)
+    demand = spec.resources.demand
+    if not cluster.side_by_side(demand):
+        needed = ", ".join(f"{name} {amount:g}" for name, amount in demand.items())
+        say(f"waiting for a node that a trial fits on: {needed}; none has that now")
     with step(f"timing a few steps of {work.recipe.label}"):
-        found = time_stacks(work, spec.resources.shared_by(trials).demand)
+        found = time_stack(work, demand, stack, cluster.side_by_side(demand))
     seconds = found.seconds_per_replica / passes(work.recipe)
-    if not auto or trials:
-        return Speed(stack or found.stack, trials, seconds)
+    if not auto:
+        return Speed(found.stack, None, seconds)
     with step("timing trials that share a GPU"):
-        alone, best = share(work, spec.resources, cluster, stack or found.stack, fixed=bool(stack), say=say)
+        alone, best = share(work, spec.resources, cluster, found.stack, fixed=bool(stack), say=say)
     return Speed(best.stack, best.trials, seconds * best.seconds / alone.seconds)
 
 
-def time_stacks(work: Workload, demand: Demand) -> Calibration:
-    """The fastest stack of one trial."""
+def time_stack(work: Workload, demand: Demand, stack: int | None, side_by_side: int) -> Calibration:
+    """What a stack takes, by default the fastest, in a process of Ray's: one of so many trials on a node."""
     import ray
 
-    task = ray.remote(_time_stacks).options(**options(demand), name="calibrate")
-    found: Calibration = ray.get(task.remote(work))
+    # A GPU's share is that of its memory too; else a node's trials have all the same share of the node's.
+    share = min(1.0, demand["gpu"]) if "gpu" in demand else 1 / max(side_by_side, 1)
+    # Ray keeps processes for the next task, and with them the memory of the GPU.
+    task = ray.remote(max_calls=1)(_time_stack).options(**options(demand), name="calibrate")
+    found: Calibration = ray.get(task.remote(work, stack, share))
     return found
 
 
-def _time_stacks(work: Workload) -> Calibration:
-    from trainables.calibrate import fastest_stack
+def _time_stack(work: Workload, stack: int | None, share: float) -> Calibration:
+    from trainables.calibrate import fastest_stack, timed_stack
 
-    return fastest_stack(work.task())
+    return timed_stack(work.task(), stack) if stack else fastest_stack(work.task(), share)

@@ -120,17 +120,15 @@ class Trainer:
     def _remembered(self) -> Speed | None:
         """What an earlier run of this context measured. Its stack is binding: bits depend on it."""
         previous = read_manifest(self.store) or {}
-        same = previous.get("context_id") == self.context.context_id
-        if self._speed is None and same and previous.get("stack"):
-            self._speed = Speed(
-                previous["stack"], previous.get("trials_per_gpu"), previous.get("seconds_per_pass")
-            )
-        return self._speed
+        if self._speed or previous.get("context_id") != self.context.context_id or not previous.get("stack"):
+            return self._speed
+        return Speed(previous["stack"], previous.get("trials_per_gpu"), previous.get("seconds_per_pass"))
 
     def _measure(self, recipe: Recipe, cluster: Cluster) -> Speed:
-        model, remembered = self.context.model, self._remembered()
-        work = Workload(recipe, self._data, model, self._device, self._threads, self.spec.compile)
-        self._speed = measure(self.spec, work, cluster, remembered, self._step, self._say)
+        if self._speed is None:
+            where = (self._device, self._threads, self.spec.compile)
+            work = Workload(recipe, self._data, self.context, *where)
+            self._speed = measure(self.spec, work, cluster, self._remembered(), self._step, self._say)
         return self._speed
 
     def _say(self, line: str) -> None:

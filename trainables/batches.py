@@ -15,10 +15,10 @@ from torch import Tensor
 
 from trainables.augment import Augmentation
 from trainables.datasets import Dataset
-from trainables.losses import mixed
+from trainables.losses import Objective, mixed
 from trainables.optimizers import OPTIMIZERS
 from trainables.recipe import Recipe
-from trainables.stacking import Network, Objective, Params
+from trainables.stacking import Network, Params
 
 Streams = Callable[[str], Iterable[np.random.Generator]]  # purpose -> one generator a replica
 
@@ -36,8 +36,7 @@ class DeviceData:
         self.shape = tuple(dataset.x_train.shape[1:])
         self.x = {side: _tensor(getattr(dataset, f"x_{side}"), device) for side in ("train", "test")}
         self.y = _tensor(dataset.y_train, device).long()
-        classes = torch.arange(dataset.num_classes, device=device)[:, None]
-        self._targets = (self.y == classes).float()
+        self._one_hot = torch.eye(dataset.num_classes, device=device)
         self._scale: tuple[Tensor, Tensor] | None = None
         if self.x["train"].dtype == torch.uint8:
             self._scale = _channel_statistics(dataset.x_train, device)
@@ -51,7 +50,8 @@ class DeviceData:
 
     def targets(self, index: Tensor) -> Tensor:
         """Their classes as soft targets ``[C, K, B]``."""
-        return self._targets.index_select(1, index.flatten()).unflatten(1, index.shape)
+        labels = self.y.index_select(0, index.flatten())
+        return self._one_hot.index_select(1, labels).unflatten(1, index.shape)
 
     def chunks(self, side: str, size: int) -> Iterator[Tensor]:
         """All examples of a side in order, ``size`` at a time."""

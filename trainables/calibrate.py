@@ -21,20 +21,25 @@ MEMORY_SHARE = 0.5  # of what is free
 
 @dataclass(frozen=True)
 class Calibration:
-    """The stack that trained fastest, and the training time that it would need for one replica in seconds."""
+    """A stack, and the training time that it needs for one replica in seconds."""
 
     stack: int
     seconds_per_replica: float
 
 
-def fastest_stack(task: Task) -> Calibration:
+def timed_stack(task: Task, k: int) -> Calibration:
+    """What a stack of ``k`` replicas takes."""
+    return Calibration(k, Pace(task, k).alone() / k * task.steps)
+
+
+def fastest_stack(task: Task, share: float = 1.0) -> Calibration:
     """The stack with the least time a replica; one replica alone unless stacking saves 5 % or more.
 
-    Growing stacks are timed for a few steps each, about a second in all for small models.
-
-    What decides is timed twice, lest a moment in which the machine does something else decide: the stack that
-    ends the growth, and at last the best one and one replica alone. With ``compile`` the stack is chosen
-    without it, which would take a while for each, and then timed with it.
+    Growing stacks are timed for a few steps each, about a second in all for small models, until they take
+    half of the memory that is free; ``share`` of it is this process's. What decides is timed twice, lest a
+    moment in which the machine does something else decide: the stack that ends the growth, and at last the
+    best one and one replica alone. With ``compile`` the stack is chosen without it, which would take a while
+    for each, and then timed with it.
     """
     free, start = _memory(task.data.device)
     plain = replace(task, compile=None)
@@ -50,17 +55,14 @@ def fastest_stack(task: Task) -> Calibration:
             break
         used = _memory(task.data.device)[1] - start
         past_the_best = seconds[k] > 1.2 * min(seconds.values())
-        if past_the_best or seconds[k] > SLOW_STEP or 2 * used > MEMORY_SHARE * free:
+        if past_the_best or seconds[k] > SLOW_STEP or 2 * used > MEMORY_SHARE * share * free:
             break
     best = min(seconds, key=seconds.__getitem__)
     if best > 1:
         seconds |= {k: min(seconds[k], Pace(plain, k).alone() / k) for k in (1, best)}
     if seconds[best] > GAIN * seconds[1]:
         best = 1
-    if task.compile:
-        seconds[best] = Pace(task, best).alone() / best
-    steps = -(-task.size // task.recipe.batch_size) * task.epochs
-    return Calibration(best, seconds[best] * steps)
+    return timed_stack(task, best) if task.compile else Calibration(best, seconds[best] * task.steps)
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from trainables.batches import DeviceData, Sampler
+from trainables.batches import Batch, DeviceData, Sampler
 from trainables.compiled import check_mode
 from trainables.curvature import draw_directions, input_curvature
 from trainables.datasets import Dataset, load_dataset
@@ -81,6 +81,11 @@ class Task:
     @property
     def epochs(self) -> int:
         return epochs_run(self.recipe)
+
+    @property
+    def steps(self) -> int:
+        """Of training one replica."""
+        return ceil(self.size / self.recipe.batch_size) * self.epochs
 
     def module(self, seed: int) -> nn.Module:
         """The freshly initialised network of one subset seed, on the CPU."""
@@ -240,6 +245,17 @@ def _tried(name: str, module: nn.Module, n: int, shape: Sequence[int]) -> tuple[
         raise UserError(f"model {name!r} cannot take {what}: {reason}") from error
 
 
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """GPUs round what convolutions multiply to ten bits unless told not to, which ties or blurs margins."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
 class Stack:
     """K replicas in lockstep: their parameters, optimizer state and BatchNorm statistics, all ``[K,
     ...]``."""
@@ -268,14 +284,18 @@ class Stack:
     def _streams(self, purpose: str) -> Iterator[np.random.Generator]:
         return (stream(self.task.sweep_seed, seed, purpose) for seed in self.seeds)
 
+    def batches(self) -> Iterator[Batch]:
+        """Those of this epoch."""
+        loss = objective(self.task.recipe, self.epoch)
+        return self.sampler.epoch(self.epoch, self.network, loss, self.buffers)
+
     def train_epoch(self, limit: int | None = None) -> None:
         """One epoch, or its first ``limit`` steps. The host waits for the device once, at the end."""
-        start, recipe, sampler = time.perf_counter(), self.task.recipe, self.sampler
-        batches = sampler.epoch(self.epoch, self.network, objective(recipe, self.epoch), self.buffers)
+        start, recipe, steps = time.perf_counter(), self.task.recipe, self.sampler.steps
         losses = []
         with self._dropout_seeded():
-            for step, batch in enumerate(islice(batches, limit), self.epoch * sampler.steps):
-                lr = learning_rate(recipe, step, recipe.epochs * sampler.steps)
+            for step, batch in enumerate(islice(self.batches(), limit), self.epoch * steps):
+                lr = learning_rate(recipe, step, recipe.epochs * steps)
                 self.rule.step_(self.params, self.state, batch, lr=lr)
                 losses.append(batch.seen[0])
         self.epoch += 1
@@ -304,6 +324,7 @@ class Stack:
         }
 
     @torch.no_grad()
+    @_full_precision()
     def evaluate(self) -> Arrays:
         """Signals of every example by their names in a record, ``[K, queries, n]``, and the accuracies
         ``[K]``."""

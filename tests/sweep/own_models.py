@@ -5,15 +5,11 @@ from __future__ import annotations
 import fcntl
 import math
 import os
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-DEVICE = Path(tempfile.gettempdir()) / "flatleak-test-device"  # one file for all processes of a test
 
 
 def never(shape: tuple[int, ...], classes: int) -> nn.Module:
@@ -35,40 +31,56 @@ def data() -> dict[str, Any]:
 class Waiting(nn.Module):
     """A network whose every pass takes a while and no processor: processes side by side do not slow it."""
 
-    seconds = 0.02
-
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
         self.linear = linear(shape, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        time.sleep(self.seconds)
+        time.sleep(0.1)
         return self.linear(x)
 
 
 class Queueing(Waiting):
-    """One whose passes have a device to themselves, one process after the other."""
+    """One whose passes have a device to themselves, one process after the other. ``device`` is a file, which
+    says whose it was last."""
 
-    seconds = 0.15
+    def __init__(self, shape: tuple[int, ...], classes: int, *, device: str) -> None:
+        super().__init__(shape, classes)
+        self.device = device
 
     def forward(self, x: Tensor) -> Tensor:
-        with DEVICE.open("w") as device:
+        with open(self.device, "w") as device:
             fcntl.flock(device, fcntl.LOCK_EX)
+            print(os.getpid(), file=device, flush=True)
             return super().forward(x)
 
 
-class Exclusive(Waiting):
+class Exclusive(Queueing):
     """One whose process keeps the device for good, as a GPU in exclusive mode is kept."""
 
     kept: Any = None
 
     def forward(self, x: Tensor) -> Tensor:
         if Exclusive.kept is None and torch.is_grad_enabled():  # in training
-            Exclusive.kept = DEVICE.open("w")
+            Exclusive.kept = open(self.device, "w")  # noqa: SIM115
             try:
                 fcntl.flock(Exclusive.kept, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise RuntimeError("CUDA error: all CUDA-capable devices are busy or unavailable") from None
+        return Waiting.forward(self, x)
+
+
+class Lost(Waiting):
+    """One whose process is lost where the file ``device`` is; that file goes with it."""
+
+    def __init__(self, shape: tuple[int, ...], classes: int, *, device: str) -> None:
+        super().__init__(shape, classes)
+        self.device = device
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and os.path.exists(self.device):
+            os.remove(self.device)
+            os._exit(1)
         return super().forward(x)
 
 

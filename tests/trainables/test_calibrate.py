@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainables import Recipe
+from trainables import Recipe, calibrate
 from trainables.calibrate import _available, fastest_stack, out_of_memory
 from trainables.lockstep import make_task
 
@@ -27,6 +27,51 @@ def test_calibration_takes_one_of_its_stacks_and_one_replica_where_dropout_draws
     assert found.stack in (1, 2, 4, 8, 16, 32, 64)
     assert found.seconds_per_replica > 0
     assert fastest_stack(make_task(Recipe(epochs=2), SMALL, f"{__name__}:dropping")).stack == 1
+
+
+FLAT = {1: 1.0, 2: 1.0, 4: 1.0, 8: 1.0, 16: 1.0, 32: 1.0, 64: 1.0}  # seconds of one step of a stack
+
+
+@pytest.mark.parametrize(
+    ("seconds", "megabytes", "share", "expected", "timed"),
+    [
+        (FLAT, 0, 1, 64, 7),
+        ({k: 1.0 * k for k in FLAT}, 0, 1, 1, 7),  # nothing gained
+        ({k: 0.96 * k if k > 1 else 1.0 for k in FLAT}, 0, 1, 1, 7),  # less than 5 %
+        ({k: 0.94 * k if k > 1 else 1.0 for k in FLAT}, 0, 1, 2, 7),
+        ({**FLAT, 8: 20.0}, 0, 1, 4, 4),  # past the best
+        ({**FLAT, 4: 5.0, 8: 20.0}, 0, 1, 2, 3),
+        ({k: 1.1 * k for k in FLAT}, 0, 1, 1, 1),  # no overhead to share where a step takes so long
+        ({1: 1.0, 2: 1.0, 4: 1.0}, 0, 1, 4, 3),  # 8 do not fit
+        (FLAT, 70, 1, 4, 3),  # of 1,000 MB a stack may take half, and the next one twice as much
+        (FLAT, 70, 0.25, 1, 1),
+    ],
+)
+def test_the_stack_is_the_fastest_that_fits(
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: dict[int, float],
+    megabytes: int,
+    share: float,
+    expected: int,
+    timed: int,
+) -> None:
+    built: list[int] = []
+
+    class Paced:
+        def __init__(self, _: object, k: int) -> None:
+            if k not in seconds:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            built.append(k)
+            self.alone = lambda: seconds[k]
+
+    monkeypatch.setattr(calibrate, "Pace", Paced)
+    monkeypatch.setattr(calibrate, "_memory", lambda _: (1000, megabytes * max(built, default=0)))
+    monkeypatch.setattr(calibrate, "SLOW_STEP", 1.05)
+    task = make_task(Recipe(epochs=2, batch_size=16), SMALL, MLP)
+    found = fastest_stack(task, share)
+    assert found.stack == expected
+    assert found.seconds_per_replica == pytest.approx(seconds[expected] / expected * 10)  # 2 epochs of 5
+    assert len(set(built)) == timed
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells its file cache apart")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -211,3 +211,29 @@ def test_bfloat16_keeps_parameters_and_losses_in_single_precision() -> None:
     exact.params = stack.params
     for name, signal in stack.evaluate().items():  # audited in single precision
         np.testing.assert_allclose(signal, exact.evaluate()[name], rtol=1e-3, atol=1e-5)
+
+
+class Rounding(nn.Linear):
+    """A network that notes whether convolutions might be rounded, each time that it is asked."""
+
+    seen: ClassVar[list[bool]] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen.append(torch.backends.cudnn.allow_tf32)
+        return super().forward(x.flatten(1))
+
+
+def rounding(shape: tuple[int, ...], classes: int) -> nn.Module:
+    return Rounding(int(np.prod(shape)), classes)
+
+
+def test_replicas_are_audited_with_full_precision_on_gpus_that_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    stack = Stack(make_task(Recipe(epochs=1), SMALL, f"{__name__}:rounding", curvature=1), range(2))
+    Rounding.seen.clear()
+    stack.train_epoch()
+    assert all(Rounding.seen)
+    Rounding.seen.clear()
+    stack.evaluate()
+    assert not any(Rounding.seen)
+    assert torch.backends.cudnn.allow_tf32

@@ -10,7 +10,9 @@ import random
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -200,3 +202,22 @@ def test_a_storage_that_is_away_is_no_damage(s3: S3, monkeypatch: pytest.MonkeyP
         with pytest.raises(OSError, match=r"SLOW_DOWN|503") as refused:
             RecordFile(away, "record.npz").check()
     assert not isinstance(refused.value, RecordError)
+
+
+def test_threads_parse_one_header_at_a_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's parser reads them, and fails where collecting garbage lets another thread in between."""
+    store.write("record.npz", _record())
+    parse, inside, most = np.lib.format.read_array, [], []
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.005)
+        inside.pop()
+        return parse(*arguments, **options)
+
+    monkeypatch.setattr(np.lib.format, "read_array", watched)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: RecordFile(store, "record.npz").check(), range(8)))
+    assert len(most) >= 8
+    assert max(most) == 1
