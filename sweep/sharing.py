@@ -72,7 +72,7 @@ def share(
                 break
             best = found
     if best.trials == max(room) < max(TRIALS):
-        say(f"more than {best.trials} were not tried: no node has {resources.cpu:g} cores for each")
+        say(f"no more were tried: no node has cpu {resources.cpu:g} for each on all of its GPUs")
     say(str(best) if best is alone else f"{best}: {best.gain(alone):.2f} times the replicas of one trial")
     return alone, best
 

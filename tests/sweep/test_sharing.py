@@ -54,7 +54,7 @@ def test_trials_that_do_not_slow_one_another_share_as_many_as_there_are_cores_fo
     assert alone.seconds == pytest.approx(0.1 / 4, rel=0.5)  # it waits so long for a pass of four
     assert 2.5 < best.gain(alone) < 4.5
     assert said == [
-        "more than 4 were not tried: no node has 0.5 cores for each",
+        "no more were tried: no node has cpu 0.5 for each on all of its GPUs",
         f"4 trials share a GPU, in stacks of 4: {best.gain(alone):.2f} times the replicas of one trial",
     ]
 
