@@ -1,4 +1,7 @@
-"""What the records mean: attacks, memorization, intervals and the Pareto front. No Ray, no torch."""
+"""What the records mean: attacks, memorization, intervals and the Pareto front.
+
+No Ray, and torch only where influence is computed on a GPU.
+"""
 
 from __future__ import annotations
 

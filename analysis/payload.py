@@ -43,6 +43,7 @@ SECTIONS = {
     "why": ("roc", "scores", "memorization", "pairs", "exposure", "buckets", "spread", "theory"),
     "sweep": ("growth", "objectives"),
 }
+OF_THE_MACHINE = {"host", "log", "traceback"}  # of a failure
 MOST_ROWS = 20_000
 # Attacks times recipes whose curves are kept, so that the page of 500 recipes stays below 8 MB.
 MOST_CURVES = 2_500
@@ -249,13 +250,14 @@ def left_out(tables: Tables) -> list[dict[str, Any]]:
 
 
 def failures(tables: Tables) -> list[dict[str, Any]]:
-    """What the sweep's failed trials left behind."""
+    """What the sweep's failed trials left behind, without what tells of the machines: a report travels."""
     found = []
     for entry in tables.store.list("failures")[:200]:
         try:
-            found.append({"file": entry.path, **json.loads(tables.store.read(entry.path))})
+            failure = dict(json.loads(tables.store.read(entry.path)))
         except (ValueError, TypeError, FileNotFoundError):
-            found.append({"file": entry.path})
+            failure = {}
+        found.append({"file": entry.path} | {k: v for k, v in failure.items() if k not in OF_THE_MACHINE})
     return found
 
 

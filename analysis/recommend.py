@@ -66,9 +66,9 @@ def recommend(
 
     ``results`` is ``results/recipes.parquet``. ``max_risk`` maps risk columns to their largest accepted
     value; with both bounds given, the most accurate recipe within both. Without ``max_risk`` the page's
-    default risk is compared: LiRA at the lowest false-positive rate that the sweep resolves. Estimates
-    decide; the text says where an interval reaches over a bound, and which recipe stays within it as a
-    whole. Recipes without the figure are passed over.
+    default risk is compared: of LiRA the TPR at 0.1 % FPR, else at 1 %, else the AUC, whichever the sweep
+    resolves first. Estimates decide; the text says where an interval reaches over a bound, and which recipe
+    stays within it as a whole. Recipes without the figure are passed over.
 
     Raises:
         UserError: no bound, an unknown column, or bounds that no recipe meets (says the nearest one).

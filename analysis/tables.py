@@ -70,7 +70,8 @@ def risk_of(column: str) -> Risk | None:
 
 
 def front_risk(table: pd.DataFrame) -> Risk | None:
-    """The risk of ``on_front``: LiRA at the lowest rate that all recipes resolve, else the first there is."""
+    """The risk of ``on_front``, resolved by all recipes: LiRA's TPR at 0.1 % FPR, else at 1 %, else its AUC,
+    else the first there is."""
     return _first_risk(c for c in table.columns if risk_of(c) and table[c].notna().all())
 
 
@@ -228,7 +229,7 @@ class Tables:
 
     @property
     def default_risk(self) -> Risk:
-        """LiRA at the lowest false-positive rate that the sweep resolves; else the first risk there is."""
+        """`default_risk` of the recipes."""
         found = default_risk(self.recipes)
         if found is None:
             raise UserError(f"{self.store}: results/recipes.parquet holds no attack's figures")

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 replicas given up, or a storage or cluster that failed, 2 
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from typing import Annotated, Any
@@ -43,7 +44,8 @@ Out = Annotated[
 Address = Annotated[
     str | None,
     typer.Option(
-        help="An existing Ray cluster that this machine is in: auto or host:port; default: Ray in here."
+        help="An existing Ray cluster that this machine is in: auto or host:port; default: RAY_ADDRESS, else "
+        "Ray started in here."
     ),
 ]
 
@@ -73,7 +75,7 @@ def run(spec: Spec, out: Out = None, address: Address = None, set_: Set = [], as
 
 @app.command(**example("flatleak validate my-sweep.yaml --set subsets.seeds=128"))
 def validate(spec: Spec, set_: Set = [], as_json: Json = False) -> None:  # noqa: B006
-    """Checks a spec and lists its recipes, without training anything."""
+    """Checks a spec and lists its recipes. Data and model are tried by `run`, before it trains."""
     from trainables.recipe import labels
 
     checked = _validated(_values(spec, set_))
@@ -316,7 +318,8 @@ def _say_how_to_go_on() -> None:
 
 
 def main() -> None:
-    """The console script."""
+    """The console script. It finds code of yours in the current directory, as ``python -m`` would."""
+    sys.path.append(os.getcwd())
     try:
         app(standalone_mode=True)
     except UserError as error:

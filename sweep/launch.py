@@ -72,14 +72,17 @@ def run(
     Args:
         spec: what to sweep.
         out: the sweep directory, a path or URI; ``runs/<name>`` by default.
-        address: a Ray cluster that this machine is in (``auto``, ``host:port``); else Ray is embedded here.
+        address: a Ray cluster that this machine is in (``auto``, ``host:port``); else that of RAY_ADDRESS,
+            else Ray is embedded here.
         analyse: audit and report at the end, where every replica is there or given up.
         console: where progress goes; standard error by default.
 
     Raises:
-        UserError: a mistake in the spec or an unusable directory; nothing has been written then.
+        UserError: a mistake in the spec or an unusable directory, before anything is trained or written; a
+            search none of whose recipes could be trained.
         RunError: something else failed than a trial.
     """
+    from analysis import attacks
     from trainables.datasets import load_dataset
     from trainables.lockstep import check
     from trainables.models import resolve_model
@@ -91,6 +94,7 @@ def run(
     loggers = make_loggers(spec.loggers, spec.name)
     if spec.search is not None:
         require_optuna()
+    attacks.resolve(spec.attacks)
     if resolve(address) == "local":
         require_local(spec.resources.demand)
     with step(store, console, f"loading dataset {spec.dataset['name']}"):

@@ -190,7 +190,7 @@ class SweepSpec(Part):
     training: dict[str, Any] = {}
     grid: list[dict[str, Any]] = []
     search: SearchSpec | None = None
-    queries: int = Field(default=1, ge=1)
+    queries: Literal[1, 2] = 1
     curvature: int | None = Field(default=None, ge=1)
     sweep_seed: int = Field(default=0, ge=0)
     resources: Resources = Resources()
@@ -223,6 +223,11 @@ class SweepSpec(Part):
     def to_yaml(self) -> str:
         """The spec with every default that was not changed left out; ``of`` reads it back equal."""
         return yaml.safe_dump(self.model_dump(mode="json", exclude_defaults=True), sort_keys=False)
+
+    @property
+    def attacks(self) -> list[str]:
+        """Those that this sweep names."""
+        return [*(self.audit.attacks or []), *([self.search.attack] if self.search else [])]
 
     @cached_property
     def recipes(self) -> tuple[Recipe, ...]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from sweep.cluster import Cluster, Demand, options
 from sweep.sharing import share
 from trainables.recipe import Recipe
-from trainables.registry import lookup
 
 if TYPE_CHECKING:
     from sweep.spec import SweepSpec
@@ -70,7 +69,7 @@ def passes(recipe: Recipe) -> float:
     from trainables.lockstep import epochs_run
     from trainables.optimizers import OPTIMIZERS
 
-    optimizer = lookup("optimizer", recipe.optimizer, OPTIMIZERS)
+    optimizer = OPTIMIZERS[recipe.optimizer]
     return epochs_run(recipe) * (optimizer.passes * (1 + bool(recipe.grad_reg)) + 0.5 * bool(recipe.noise))
 
 

@@ -239,6 +239,6 @@ def esam(step: Step) -> Params:
 def _selectable(batch: GradFn, what: str) -> Batch:
     if not hasattr(batch, "select"):
         raise UserError(
-            f"optimizer: {what} needs a grad_fn with 'size', 'losses' and 'select' (optimizers.Batch)"
+            f"optimizer: {what} needs a grad_fn with 'size', 'losses' and 'select' (gradients.Batch)"
         )
     return cast(Batch, batch)

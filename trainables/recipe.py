@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from trainables.records import content_id
-from trainables.registry import lookup
+from trainables.registry import registered
 
 # Knobs of how long and how fast to train; a label shows them only where they vary.
 TRAINING = (
@@ -92,7 +92,7 @@ class Recipe(BaseModel):
         if not isinstance(values, Mapping):
             return values
         name = values.get("optimizer", "sgd")
-        optimizer = lookup("optimizer", str(name), OPTIMIZERS)
+        optimizer = registered("optimizer", str(name), OPTIMIZERS)
         given = {key for key, value in values.items() if value is not None}
         missing = sorted(optimizer.needs - given)
         if missing:

@@ -29,17 +29,26 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(names)}"
 
 
+def registered(kind: str, name: str, registry: Mapping[str, T]) -> T:
+    """The entry called ``name``.
+
+    Raises:
+        UserError: there is none; says the nearest one.
+    """
+    if name in registry:
+        return registry[name]
+    raise UserError(f"{kind} {name!r} is not known; {nearest(name, registry)}")
+
+
 def lookup(kind: str, name: str, registry: Mapping[str, T]) -> T:
     """The entry called ``name``, or the object that an import string ``package.module:attribute`` names.
 
     Raises:
         UserError: the name is neither registered nor importable; says the nearest registered name.
     """
-    if name in registry:
-        return registry[name]
-    if ":" in name:
+    if name not in registry and ":" in name:
         return import_string(kind, name)
-    raise UserError(f"{kind} {name!r} is not known; {nearest(name, registry)}")
+    return registered(kind, name, registry)
 
 
 def lookup_factory(kind: str, name: str, registry: Mapping[str, Callable[..., T]]) -> Callable[..., T]:

@@ -45,7 +45,7 @@ def front_info(tables: Tables, risk: str | None = None) -> FrontInfo:
     points = np.column_stack([accuracy, value])
     on_front = pareto_front(points)
     reference = None if tables.reference is None else tables.recipes.index.tolist().index(tables.reference)
-    baseline = _best_published(tables, points, reference)
+    baseline = _best_without_noise(tables, points, reference)
     return FrontInfo(
         chosen, accuracy, value, on_front, staircase(points[on_front]), reference, baseline, knee(points)
     )
@@ -57,7 +57,7 @@ def staircase(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray
     return ordered[:, 0], ordered[:, 1]
 
 
-def _best_published(tables: Tables, points: NDArray[np.float64], reference: int | None) -> int | None:
+def _best_without_noise(tables: Tables, points: NDArray[np.float64], reference: int | None) -> int | None:
     """Without noise injection, what leaks least of all that costs at most 0.8 points of accuracy."""
     if reference is None:
         return None
@@ -128,7 +128,7 @@ def front_traces(tables: Tables, risk: str | None = None) -> list[Trace]:
         above.append(ahead | {"showlegend": False, "error_x": {}, "error_y": {}})
     blank = templates(tables)
     line = blank["line"] | {"x": short(info.line[0], 5), "y": short(info.line[1], 6)}
-    marked = {"reference": info.reference, "best published": info.baseline}
+    marked = {"reference": info.reference, "best without noise": info.baseline}
     shown = {name: i for name, i in marked.items() if i is not None}
     rows = list(shown.values())
     marks = {"x": short(info.value[rows], 5), "y": short(info.accuracy[rows], 6), "text": list(shown)}

@@ -173,7 +173,7 @@ function drawFront() {
   const barred = new Set(rows.length <= mostBars ? rows : [...front, ...chosen, risk.reference, risk.baseline]);
   const at = (list) => ({ x: list.map((i) => risk.value[i]), y: list.map((i) => data.columns.test_accuracy.value[i]) });
   const drawn = new Set(rows);
-  const marks = [[risk.reference, "reference"], [risk.baseline, "best published"]].filter(([i]) => drawn.has(i));
+  const marks = [[risk.reference, "reference"], [risk.baseline, "best without noise"]].filter(([i]) => drawn.has(i));
   const rings = chosen.map((i, slot) => [i, "@" + "ab"[slot]]).filter(([i]) => drawn.has(i));
   const points = (list) => ({ ...traces.points, ...at(list), text: list.map((i) => plain(data.labels[i])), customdata: list, marker: encode(list) });
   const intervals = { error_x: { ...traces.points.error_x, ...bars("risk", rows, barred) }, error_y: { ...traces.points.error_y, ...bars("test_accuracy", rows, barred) } };
@@ -193,7 +193,7 @@ function drawFront() {
   const missing = risk.value.filter((v) => !known(v)).length;
   $("front-note").textContent = `${rows.length} of ${data.ids.length} recipes shown, ${front.length} on their front. ` +
     `Guessing gives ${form("risk", risk.chance)}.` +
-    (drawn.has(risk.baseline) ? " “Best published” leaks least of the recipes without noise injection that stay within 0.8 points of the reference's accuracy." : "") +
+    (drawn.has(risk.baseline) ? " “Best without noise” leaks least of the recipes without noise injection that stay within 0.8 points of the reference's accuracy." : "") +
     (rows.length > mostBars ? " Intervals are drawn for the front and the marked recipes." : "") +
     (missing ? ` ${missing} are not drawn: this risk is not resolvable for them.` : "") +
     (data.knobs.includes("noise") ? " Gradient noise is noise injection, not differential privacy." : "");

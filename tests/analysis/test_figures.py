@@ -51,7 +51,7 @@ def test_staircase_says_equal_points_once() -> None:
     assert y.tolist() == [0.8, 0.9]
 
 
-def test_reference_and_best_published_baseline(tmp_path: Path) -> None:
+def test_reference_and_the_best_without_noise(tmp_path: Path) -> None:
     directory = simulate(tmp_path, 12)
     table = pd.read_parquet(directory / "results/recipes.parquet").iloc[:4].copy()
     table["noise"] = [0.0, 0.0, 0.0, 3.0]

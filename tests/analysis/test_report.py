@@ -16,7 +16,7 @@ import pytest
 import yaml
 from simulated_results import simulate
 
-from analysis.payload import chunks, packed, snippet
+from analysis.payload import chunks, failures, packed, snippet
 from analysis.pictures import Pictures, notable, save_pictures
 from analysis.report import write_report
 from analysis.serve import Live, LiveServer, progress
@@ -96,6 +96,14 @@ def test_notes_are_told_once_with_their_recipes(sweep: Path) -> None:
     left_out = dict(chunks(Tables.of(sweep)))["summary"]["leftOut"]
     assert len(left_out) == 1
     assert len(left_out[0]["recipes"]) == 12
+
+
+def test_a_report_does_not_tell_of_the_machines_that_failed(tmp_path: Path) -> None:
+    store = Store.at(simulate(tmp_path / "sweep", 2))
+    failure = {"block": "sgd seeds 0-3", "error": "KeyError: 'x'", "attempts": 3}
+    machine = {"host": "node-7", "log": "/logs/worker-1.out on node-7", "traceback": "File /home/me/x.py"}
+    store.write("failures/block.json", json.dumps(failure | machine).encode())
+    assert failures(Tables.of(store)) == [{"file": "failures/block.json", **failure}]
 
 
 def test_an_empty_directory_has_no_report(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ COMMANDS = [command.callback.__name__ for command in app.registered_commands if 
 def flatleak(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Flatleak:
     """Runs the command in an empty directory: exit code, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["flatleak", *arguments])
@@ -94,11 +95,13 @@ MISTAKES = [
     ),
     (["run", "smoke", "--set", "subsets.seeds=5"], "subsets.seeds: 5 is odd; scheme 'half' pairs seeds"),
     (["run", "smoke", "--set", "grid=[]"], "grid: [] is empty"),
-    (["run", "smoke", "--set", "queries=3"], "queries 3: expected 1 (the example) or 2"),
+    (["run", "smoke", "--set", "queries=3"], "queries: 3: expected 1 or 2"),
     (
         ["run", "smoke", "--set", "training.augment=[flop]"],
         "augmentation 'flop' is not known; did you mean 'flip'",
     ),
+    (["run", "smoke", "--set", "audit.attacks=[lyra]"], "attack 'lyra' is not known; did you mean 'lira'?"),
+    (["run", "smoke", "--set", "search={space: [{optimizer: sgd}], attack: rmi}"], "did you mean 'rmia'?"),
     (["run", "smoke", "--set", "dataset.train_size=1"], "1 training example leaves none for a half"),
     (["run", "smoke", "--set", "grid[1].noise=[3, 3]"], "grid[1]: repeats recipe 'sam rho=0.1 noise=3'"),
     (["run", "smoke", "--address", "ray://head:10001"], "on the head with --address auto, or send it there"),
@@ -228,10 +231,9 @@ number = 3
 
 
 def test_attacks_are_chosen_by_name_and_a_users_own_is_shown_first(
-    flatleak: Flatleak, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    flatleak: Flatleak, tmp_path: Path
 ) -> None:
-    (tmp_path / "own_attacks.py").write_text(ATTACKS)
-    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "own_attacks.py").write_text(ATTACKS)  # in the current directory, which is on no path
     rng = np.random.default_rng(0)
     labels, half = rng.integers(0, 3, 40), rng.random((6, 40)) < 0.5
     members = np.stack([half, ~half], axis=1).reshape(12, 40)

@@ -87,6 +87,7 @@ MISTAKES = {
     "gird=1": "gird: unknown key; did you mean 'grid'?",
     "training.epoch=5": "training.epoch: unknown key; did you mean 'epochs'?",
     "grid[1].rh0=1": "grid[1].rh0: unknown key; did you mean 'rho'?",
+    "grid[0].optimizer=json:loads": "grid[0]: optimizer 'json:loads' is not known; expected one of",
     "grid[1].rho=-1": "grid[1].rho: -1: expected greater than 0",
     "grid[0].rho=0.1": "grid[0]: optimizer 'sgd' has no knob 'rho'",
     "grid=[{optimizer: sam}]": "grid[0]: optimizer 'sam' needs rho",
