@@ -16,6 +16,7 @@ from trainables.pace import SLOW_STEP, Pace
 
 STACKS = (1, 2, 4, 8, 16, 32, 64)
 GAIN = 0.95  # a stack must take at most this share of one replica's time to be preferred to it
+PAST = 1.2  # times the least time; two stacks in a row that take so long end the growth
 MEMORY_SHARE = 0.5  # of what is free
 
 
@@ -47,14 +48,15 @@ def fastest_stack(task: Task, share: float = 1.0) -> Calibration:
     for k in STACKS[:1] if task.dropout else STACKS:
         try:
             seconds[k] = Pace(plain, k).alone() / k
-            if seconds[k] > 1.2 * min(seconds.values()):
+            if seconds[k] > PAST * min(seconds.values()):
                 seconds[k] = min(seconds[k], Pace(plain, k).alone() / k)
         except (RuntimeError, MemoryError) as error:
             if k == 1 or not out_of_memory(error):
                 raise
             break
         used = _memory(task.data.device)[1] - start
-        past_the_best = seconds[k] > 1.2 * min(seconds.values())
+        # A small stack of a CNN may be slower than one replica where a large one is faster.
+        past_the_best = min(list(seconds.values())[-2:]) > PAST * min(seconds.values())
         if past_the_best or seconds[k] > SLOW_STEP or 2 * used > MEMORY_SHARE * share * free:
             break
     best = min(seconds, key=seconds.__getitem__)

@@ -39,9 +39,9 @@ FLAT = {1: 1.0, 2: 1.0, 4: 1.0, 8: 1.0, 16: 1.0, 32: 1.0, 64: 1.0}  # seconds of
         ({k: 1.0 * k for k in FLAT}, 0, 1, 1, 7),  # nothing gained
         ({k: 0.96 * k if k > 1 else 1.0 for k in FLAT}, 0, 1, 1, 7),  # less than 5 %
         ({k: 0.94 * k if k > 1 else 1.0 for k in FLAT}, 0, 1, 2, 7),
-        ({**FLAT, 8: 20.0}, 0, 1, 4, 4),  # past the best
-        ({**FLAT, 4: 5.0, 8: 20.0}, 0, 1, 2, 3),
-        ({k: 1.1 * k for k in FLAT}, 0, 1, 1, 1),  # no overhead to share where a step takes so long
+        ({**FLAT, 8: 20.0, 16: 40.0}, 0, 1, 4, 5),  # past the best
+        ({**FLAT, 2: 3.0}, 0, 1, 64, 7),  # one that is slow does not end it
+        ({k: 11.0 * k for k in FLAT}, 0, 1, 1, 1),  # no overhead to share where a step takes so long
         ({1: 1.0, 2: 1.0, 4: 1.0}, 0, 1, 4, 3),  # 8 do not fit
         (FLAT, 70, 1, 4, 3),  # of 1,000 MB a stack may take half, and the next one twice as much
         (FLAT, 70, 0.25, 1, 1),
@@ -66,7 +66,7 @@ def test_the_stack_is_the_fastest_that_fits(
 
     monkeypatch.setattr(calibrate, "Pace", Paced)
     monkeypatch.setattr(calibrate, "_memory", lambda _: (1000, megabytes * max(built, default=0)))
-    monkeypatch.setattr(calibrate, "SLOW_STEP", 1.05)
+    monkeypatch.setattr(calibrate, "SLOW_STEP", 10.0)
     task = make_task(Recipe(epochs=2, batch_size=16), SMALL, MLP)
     found = fastest_stack(task, share)
     assert found.stack == expected
