@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,9 +17,10 @@ from sweep import SweepSpec, cluster, run, sharing, speed
 from sweep.cluster import Cluster
 from sweep.sharing import Sharing, share, side_by_side
 from sweep.spec import Resources
-from sweep.speed import Workload
+from sweep.speed import Speed, Workload
 from sweep.trainer import Trainer
 from trainables import Recipe
+from trainables.calibrate import Calibration
 from trainables.datasets import load_dataset
 from trainables.records import Context
 
@@ -179,6 +181,25 @@ def test_a_sweep_measures_once_a_run_and_its_trials_have_the_share(
         assert manifest["hardware"]["slots"] == slots
     assert asked[0][1] is False
     assert asked[1] == (4, True), "the stack binds, for bits depend on it"
+
+
+def test_a_trial_that_no_node_has_room_for_is_said_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def timed(*arguments: Any) -> Calibration:
+        asked.append(arguments[1:])
+        return Calibration(4, 1.0)
+
+    monkeypatch.setattr(cluster, "_nodes", lambda: [{"CPU": 2.0}, {"CPU": 8.0}])
+    monkeypatch.setattr(speed, "time_stack", timed)
+    said: list[str] = []
+    for demand in ("{cpu: 2}", "{cpu: 2, gpu: 1}"):
+        spec = SweepSpec.load("smoke", [f"resources={demand}"])
+        work: Any = SimpleNamespace(recipe=spec.recipes[0])
+        found = speed.measure(spec, work, Cluster(None), None, lambda _: nullcontext(), said.append)
+        assert found == Speed(4, None, 1 / 8)  # of smoke's 8 epochs
+    assert asked == [({"cpu": 2.0}, None, 4), ({"cpu": 2.0, "gpu": 1.0}, None, 0)]
+    assert said == ["waiting for a node that a trial fits on: cpu 2, gpu 1; none has that now"]
 
 
 def test_timing_leaves_no_process_behind_that_would_keep_a_gpu(work: Works, tmp_path: Path) -> None:
