@@ -14,7 +14,7 @@ from sweep.steps import reason
 if TYPE_CHECKING:
     from sweep.cluster import Cluster
     from sweep.spec import Resources
-    from sweep.speed import Workload
+    from sweep.workload import Workload
     from trainables.pace import Pace
 
 TRIALS = (2, 4, 8)

@@ -5,46 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sweep.cluster import Cluster, Demand, options
 from sweep.sharing import share
+from sweep.workload import Workload
 from trainables.recipe import Recipe
 
 if TYPE_CHECKING:
     from sweep.spec import SweepSpec
     from trainables.calibrate import Calibration
-    from trainables.lockstep import Task
-    from trainables.records import Context
-
-
-@dataclass(frozen=True)
-class Workload:
-    """What a trial trains, and how. ``data`` is the data set's reference in Ray's object store."""
-
-    recipe: Recipe
-    data: Any
-    context: Context
-    device: str
-    threads: int
-    compile: str | None
-
-    def task(self) -> Task:
-        """The task in a process of Ray's, whose threads are set as a trial's."""
-        import ray
-        import torch
-
-        from trainables.lockstep import make_task
-
-        torch.set_num_threads(self.threads)
-        return make_task(
-            self.recipe,
-            ray.get(self.data),
-            self.context.model,
-            self.context.subsets,
-            device=self.device,
-            compile=self.compile,
-        )
 
 
 @dataclass(frozen=True)

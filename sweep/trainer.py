@@ -22,8 +22,9 @@ from sweep.loggers import make_loggers
 from sweep.manifest import make_manifest, read_manifest, write_manifest
 from sweep.plan import Inventory, cut, guided, take_stock
 from sweep.spec import SweepSpec
-from sweep.speed import Speed, Workload, measure, passes
+from sweep.speed import Speed, measure, passes
 from sweep.steps import named, step
+from sweep.workload import Workload
 from trainables.datasets import Dataset
 from trainables.recipe import Recipe
 from trainables.records import Context

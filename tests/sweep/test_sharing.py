@@ -17,8 +17,9 @@ from sweep import SweepSpec, cluster, run, sharing, speed
 from sweep.cluster import Cluster
 from sweep.sharing import Sharing, share, side_by_side
 from sweep.spec import Resources
-from sweep.speed import Speed, Workload
+from sweep.speed import Speed
 from sweep.trainer import Trainer
+from sweep.workload import Workload
 from trainables import Recipe
 from trainables.calibrate import Calibration
 from trainables.datasets import load_dataset
