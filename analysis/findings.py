@@ -1,4 +1,4 @@
-"""The tables of a page of findings, drawn from finished sweeps: no figure on such a page is typed by hand.
+"""The tables of a page of findings, drawn from finished sweeps.
 
     python -m analysis.findings runs README.md docs/findings.md
 

@@ -40,7 +40,7 @@ class Cluster:
         """How many trials run at once, on all nodes."""
         return max(sum(_fit(node, demand) for node in _nodes()), 1)
 
-    def side_by_side(self, demand: Demand) -> int:
+    def most_on_a_node(self, demand: Demand) -> int:
         """How many trials run at once on the node that takes the most."""
         return max((_fit(node, demand) for node in _nodes()), default=0)
 

@@ -22,7 +22,6 @@ GAIN = 0.95  # more trials must need at most this share of the time for a replic
 SECONDS = (2.0, 60.0)  # that trials train side by side for the clock: at least, and at most
 STEPS = 16  # that each of them takes meanwhile, about
 LEFT = 0.25  # of the device's memory that they must leave, for evaluation above all
-ATTEMPTS = 2  # where a node or a process is lost
 
 
 @dataclass(frozen=True)
@@ -98,26 +97,25 @@ def side_by_side(work: Workload, resources: Resources, place: Any, trials: int, 
     """
     from ray.exceptions import RayError, RayTaskError
 
-    for attempt in range(ATTEMPTS):
-        try:
-            with _trials(resources, place, trials) as actors:
-                return _timed(actors, work, stack)
-        except RayError as error:
-            if isinstance(error, RayTaskError) or attempt == ATTEMPTS - 1:
-                raise
-    raise AssertionError("the last attempt returns or raises")
+    try:
+        return _timed(work, resources, place, trials, stack)
+    except RayTaskError:
+        raise
+    except RayError:  # a process or a node was lost, which is no fault of the sharing's
+        return _timed(work, resources, place, trials, stack)
 
 
-def _timed(actors: list[Any], work: Workload, stack: int) -> Sharing:
+def _timed(work: Workload, resources: Resources, place: Any, trials: int, stack: int) -> Sharing:
     import ray
 
-    built = ray.get([actor.build.remote(work, stack) for actor in actors])
-    trials, left = len(actors), min(left for _, left in built)
-    if trials > 1 and left < LEFT:
-        raise MemoryError(f"they leave {left:.0%} of its memory, {LEFT:.0%} is needed to evaluate")
-    least, most = SECONDS
-    seconds = min(max(least, STEPS * trials * min(step for step, _ in built)), most)
-    steps = ray.get([actor.train.remote(seconds) for actor in actors])
+    with _trials(resources, place, trials) as actors:
+        built = ray.get([actor.build.remote(work, stack) for actor in actors])
+        left = min(left for _, left in built)
+        if trials > 1 and left < LEFT:
+            raise MemoryError(f"they leave {left:.0%} of its memory, {LEFT:.0%} is needed to evaluate")
+        least, most = SECONDS
+        seconds = min(max(least, STEPS * trials * min(step for step, _ in built)), most)
+        steps = ray.get([actor.train.remote(seconds) for actor in actors])
     return Sharing(trials, stack, trials / sum(stack / step for step in steps))
 
 

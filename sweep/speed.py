@@ -61,12 +61,14 @@ def measure(
     if stack and not auto and (seconds or spec.block != "auto"):
         return Speed(stack, None, seconds)
     demand = spec.resources.demand
-    if not cluster.side_by_side(demand):
+    if not cluster.most_on_a_node(demand):
         needed = ", ".join(f"{name} {amount:g}" for name, amount in demand.items())
         say(f"waiting for a node that a trial fits on: {needed}; none has that now")
     with step(f"timing a few steps of {work.recipe.label}"):
-        found = time_stack(work, demand, stack, cluster.side_by_side(demand))
+        found = time_stack(work, demand, stack, cluster.most_on_a_node(demand))
     seconds = found.seconds_per_replica / passes(work.recipe)
+    if stack and found.stack < stack:
+        say(f"out of memory: stacks of {found.stack} instead of {stack}")
     if not auto:
         return Speed(found.stack, None, seconds)
     with step("timing trials that share a GPU"):
@@ -74,12 +76,12 @@ def measure(
     return Speed(best.stack, best.trials, seconds * best.seconds / alone.seconds)
 
 
-def time_stack(work: Workload, demand: Demand, stack: int | None, side_by_side: int) -> Calibration:
+def time_stack(work: Workload, demand: Demand, stack: int | None, on_a_node: int) -> Calibration:
     """What a stack takes, by default the fastest, in a process of Ray's: one of so many trials on a node."""
     import ray
 
     # A GPU's share is that of its memory too; else a node's trials have all the same share of the node's.
-    share = min(1.0, demand["gpu"]) if "gpu" in demand else 1 / max(side_by_side, 1)
+    share = min(1.0, demand["gpu"]) if "gpu" in demand else 1 / max(on_a_node, 1)
     # Ray keeps processes for the next task, and with them the memory of the GPU.
     task = ray.remote(max_calls=1)(_time_stack).options(**options(demand), name="calibrate")
     found: Calibration = ray.get(task.remote(work, stack, share))

@@ -10,7 +10,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Any
 
@@ -161,9 +161,7 @@ class Trainer:
             self.context,
             self._cluster.hardware(self._demand(speed)) if self._cluster else hardware,
             previous,
-            stack=speed.stack if speed else None,
-            trials_per_gpu=speed.trials_per_gpu if speed else None,
-            seconds_per_pass=per_pass,
+            **(asdict(speed) if speed else {}),
             seconds_per_replica=per_pass * mean if per_pass else None,
         )
         write_manifest(self.store, self.spec, manifest)
@@ -173,11 +171,8 @@ class Trainer:
     ) -> tuple[Block, ...]:
         seconds = {recipe_id: speed.replica(recipe) for recipe_id, recipe in by_id.items()}
         fixed = self.spec.block
-        size = (
-            guided(cluster.slots(self._demand(speed)), speed.stack, seconds)
-            if fixed == "auto"
-            else lambda *_: fixed
-        )
+        slots = cluster.slots(self._demand(speed))
+        size = guided(slots, speed.stack, seconds) if fixed == "auto" else lambda *_: fixed
         knobs = {recipe_id: recipe.knobs for recipe_id, recipe in by_id.items()}
         return cut(stock, knobs, self.context.context_id, size=size, seconds=seconds)
 

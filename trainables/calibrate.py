@@ -7,6 +7,7 @@ import re
 import resource
 import sys
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 
 import torch
@@ -29,7 +30,17 @@ class Calibration:
 
 
 def timed_stack(task: Task, k: int) -> Calibration:
-    """What a stack of ``k`` replicas takes."""
+    """What a stack of ``k`` replicas takes; where it does not fit, what half of it takes, as in training."""
+    try:
+        return _timed(task, k)
+    except (RuntimeError, MemoryError) as error:
+        if k == 1 or not out_of_memory(error):
+            raise
+    # Only here, outside the handler, has the failed stack's memory been let go.
+    return _timed(task, ceil(k / 2))
+
+
+def _timed(task: Task, k: int) -> Calibration:
     return Calibration(k, Pace(task, k).alone() / k * task.steps)
 
 
@@ -64,7 +75,7 @@ def fastest_stack(task: Task, share: float = 1.0) -> Calibration:
         seconds |= {k: min(seconds[k], Pace(plain, k).alone() / k) for k in (1, best)}
     if seconds[best] > GAIN * seconds[1]:
         best = 1
-    return timed_stack(task, best) if task.compile else Calibration(best, seconds[best] * task.steps)
+    return _timed(task, best) if task.compile else Calibration(best, seconds[best] * task.steps)
 
 
 def out_of_memory(error: BaseException) -> bool:

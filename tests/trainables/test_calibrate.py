@@ -74,6 +74,21 @@ def test_the_stack_is_the_fastest_that_fits(
     assert len(set(built)) == timed
 
 
+def test_a_given_stack_that_does_not_fit_is_timed_at_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Paced:
+        def __init__(self, _: object, k: int) -> None:
+            if k > 5:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            self.alone = lambda: 1.0
+
+    monkeypatch.setattr(calibrate, "Pace", Paced)
+    task = make_task(Recipe(epochs=2, batch_size=16), SMALL, MLP)
+    assert calibrate.timed_stack(task, 5) == calibrate.timed_stack(task, 9)
+    assert calibrate.timed_stack(task, 5).stack == 5
+    with pytest.raises(torch.OutOfMemoryError):  # halved once, as in training
+        calibrate.timed_stack(task, 12)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells its file cache apart")
 def test_free_memory_counts_what_the_file_cache_would_give_back() -> None:
     free, every = (os.sysconf(f"SC_{kind}_PAGES") * os.sysconf("SC_PAGE_SIZE") for kind in ("AVPHYS", "PHYS"))

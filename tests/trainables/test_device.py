@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_leaves
 from trainables import Recipe, gradients, optimizers
 from trainables.batches import DeviceData
 from trainables.lockstep import Stack, Task, make_task
+from trainables.models import MODELS
 from trainables.optimizers import OPTIMIZERS
 
 META = torch.device("meta")
@@ -131,6 +132,7 @@ def test_every_defence_and_augmentation(k: int, reads: list[torch.Size], images:
     trains(task(EVERYTHING, {"name": "cnn", "norm": "batch"}, images, queries=2), k, reads)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "wrn16-4", "vgg11", "vit-tiny"])
+@pytest.mark.parametrize("name", MODELS)
 def test_every_model(name: str, reads: list[torch.Size], images: dict[str, Any]) -> None:
-    trains(task(Recipe(optimizer="swa", epochs=2), name, images), 2, reads)
+    model = {"name": name} | ({"depth": 10, "width": 1} if name == "wide_resnet" else {})
+    trains(task(Recipe(optimizer="swa", epochs=2), model, images), 2, reads)
