@@ -5,7 +5,7 @@ No Ray, and torch only where influence is computed on a GPU.
 
 from __future__ import annotations
 
-from analysis.audit import audit
+from analysis.audit.ensemble_audit import audit
 from analysis.ensemble import load_sweep
 
 __all__ = ["audit", "load_sweep"]

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.errors import UserError
 from trainables.recipe import labels
 from trainables.records import PER_REPLICA, Address, Context, Record, RecordFile
-from trainables.registry import UserError
 from trainables.storage import Store, as_store
 
 Array = NDArray[Any]

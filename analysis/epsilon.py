@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.intervals import clopper_pearson
+from analysis.statistics.intervals import clopper_pearson
 
 _CANDIDATES = 256  # thresholds that the other half is searched for
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.intervals import clopper_pearson
+from analysis.statistics.intervals import clopper_pearson
 
 __all__ = [
     "LEVELS",

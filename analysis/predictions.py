@@ -28,13 +28,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.subsets import Subsets
+from trainables.errors import UserError
 from trainables.records import Address, Context, Record, Signals, content_id, write_record
-from trainables.registry import UserError, nearest
+from trainables.registry import nearest
 from trainables.storage import Store, as_store
-from trainables.subsets import Subsets
 
 if TYPE_CHECKING:
-    from analysis.results import Results
+    from analysis.audit.sweep_audit import Results
 
 __all__ = ["audit_predictions", "read_predictions"]
 
@@ -67,7 +68,7 @@ def audit_predictions(
     Raises:
         UserError: what is wrong with the file, or ``out`` holds another sweep.
     """
-    from analysis.results import audit_sweep
+    from analysis.audit.sweep_audit import audit_sweep
 
     store = as_store(out or place_of(path))
     record = read_predictions(path)

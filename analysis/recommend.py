@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from analysis.tables import default_risk
-from trainables.registry import UserError, nearest
+from analysis.results import default_risk
+from trainables.errors import UserError
+from trainables.registry import nearest
 
 
 class Choice(NamedTuple):

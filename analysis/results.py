@@ -1,302 +1,261 @@
-"""All audits of a sweep -> the tables of ``results/``."""
+"""The finished results of a sweep, as the page and the figures read them: tables, never signals."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import cached_property
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from os import PathLike
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
-from analysis import attacks as registry
-from analysis.audit import Audit, Options, audit
-from analysis.buckets import bucket_table, influence_table
-from analysis.claims import claims_table
-from analysis.ensemble import Ensemble, load_sweep
-from analysis.intervals import holm, interval, p_value
-from analysis.metrics import roc
-from analysis.pareto import front_probability, hypervolume, pareto_front
-from analysis.proxies import proxy_table, risk_correlations
-from analysis.tables import Risk, front_risk
+from trainables.errors import UserError
+from trainables.recipe import TRAINING
 from trainables.storage import Store, as_store
 
-ALWAYS_SHOWN = ("optimizer", "rho", "noise", "grad_reg")
-MOST_VULNERABLE = 20  # examples an attack in vulnerable.parquet
-SMALLEST_HISTORY = 8  # replicas
-_FEW_SCORES = 10_000_000  # of a sweep small enough to keep its signals in memory
-_MEMORY = 3 << 30
-_BYTES_A_SCORE = 125  # measured: what an audit holds at its peak for each replica and example
+METRICS = {
+    "auc": "AUC",
+    "balanced_accuracy": "balanced accuracy",
+    "advantage": "advantage",
+    "tpr_at_10pct": "TPR at 10 % FPR",
+    "tpr_at_1pct": "TPR at 1 % FPR",
+    "tpr_at_0.1pct": "TPR at 0.1 % FPR",
+    "tpr_at_0.01pct": "TPR at 0.01 % FPR",
+}
+CHANCE = {"auc": 0.5, "balanced_accuracy": 0.5, "advantage": 0.0} | {
+    f"tpr_at_{level}pct": float(level) / 100 for level in ("10", "1", "0.1", "0.01")
+}
+DEFAULT_RISKS = ("lira_tpr_at_0.1pct", "lira_tpr_at_1pct", "lira_auc")
+NAMES = {
+    "lira": "LiRA",
+    "rmia": "RMIA",
+    "lr": "learning rate",
+    "grad": "gradient",
+    "reg": "penalty",
+    "pct": "%",
+}
 
-Floats = NDArray[np.floating[Any]]
 
+class Risk(NamedTuple):
+    """A column of the recipes table that says how much one attack learns."""
 
-def manifest_of(store: Store) -> dict[str, Any]:
-    """The sweep's manifest; empty for a bare directory of records."""
-    return dict(json.loads(store.read("manifest.json"))) if store.exists("manifest.json") else {}
-
-
-@dataclass
-class Results:
-    """The audits of a sweep by recipe_id, and the tables that follow; ``write`` computes and stores all."""
-
-    ensembles: dict[str, Ensemble]
-    manifest: Mapping[str, Any]
-    options: Mapping[str, Any]
-    audits: dict[str, Audit] = field(default_factory=dict)
-    _restricted: dict[tuple[str, bytes], Audit] = field(default_factory=dict)
-
-    @property
-    def confidence(self) -> float:
-        return float(self.options.get("confidence", Options.confidence))
-
-    @property
-    def delta(self) -> float:
-        return float(self.options.get("delta", Options.delta))
+    column: str
+    attack: str
+    metric: str
 
     @property
-    def reference(self) -> str:
-        """The recipe that all are compared with: the manifest's, else the first plain SGD, else the first."""
-        named = self.manifest.get("reference")
-        sgd = [r for r, e in self.ensembles.items() if e.recipe.get("optimizer") == "sgd"]
-        return str(named) if named in self.ensembles else [*sgd, *self.ensembles][0]
+    def title(self) -> str:
+        return f"{pretty(self.attack)} {METRICS[self.metric]}"
+
+    @property
+    def chance(self) -> float:
+        """What an attacker who guesses would get."""
+        return CHANCE[self.metric]
+
+
+def pretty(name: str) -> str:
+    """``"lira_offline"`` as ``"LiRA offline"``: names of columns for readers."""
+    return " ".join(NAMES.get(word, word) for word in name.split("_"))
+
+
+def risk_of(column: str) -> Risk | None:
+    """The risk that a column's name spells, or None for any other column."""
+    match = re.fullmatch(rf"(.+?)_({'|'.join(map(re.escape, METRICS))})", column)
+    return Risk(column, match[1], match[2]) if match else None
+
+
+def front_risk(table: pd.DataFrame) -> Risk | None:
+    """The risk of ``on_front``, resolved by all recipes: LiRA's TPR at 0.1 % FPR, else at 1 %, else its AUC,
+    else the first there is."""
+    return _first_risk(c for c in table.columns if risk_of(c) and table[c].notna().all())
+
+
+def default_risk(table: pd.DataFrame) -> Risk | None:
+    """`front_risk`; where no risk is resolved by all recipes, the first that any of them resolves."""
+    return front_risk(table) or _first_risk(c for c in table.columns if risk_of(c) and table[c].notna().any())
+
+
+def _first_risk(columns: Iterable[str]) -> Risk | None:
+    names = list(columns)
+    wanted = [c for c in DEFAULT_RISKS if c in names] + names
+    return risk_of(wanted[0]) if wanted else None
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Lazy views of ``results/`` and the manifest of one sweep directory."""
+
+    store: Store
+
+    @staticmethod
+    def of(source: str | PathLike[str] | Store | Tables) -> Tables:
+        return source if isinstance(source, Tables) else Tables(as_store(source))
+
+    @property
+    def directory(self) -> str:
+        """The sweep directory's own name."""
+        return str(self.store).partition("?")[0].rstrip("/").rpartition("/")[2]
+
+    def _parquet(self, name: str) -> pd.DataFrame:
+        try:
+            return pd.read_parquet(io.BytesIO(self.store.read(f"results/{name}.parquet")))
+        except FileNotFoundError:
+            return pd.DataFrame()
+
+    def _json(self, path: str) -> dict[str, Any]:
+        try:
+            return dict(json.loads(self.store.read(path)))
+        except FileNotFoundError:
+            return {}
 
     @cached_property
     def recipes(self) -> pd.DataFrame:
-        """One row a recipe: its knobs, then its figures with their intervals."""
-        shown = _knobs([ensemble.recipe for ensemble in self.ensembles.values()])
-        rows = [
-            {"recipe_id": recipe_id, "label": ensemble.label}
-            | {name: column[i] for name, column in shown.items()}
-            | self.audits[recipe_id].row
-            for i, (recipe_id, ensemble) in enumerate(self.ensembles.items())
-        ]
-        table = pd.DataFrame(rows)
-        risk = front_risk(table)
-        if risk is not None:
-            columns = ["test_accuracy", risk.column]
-            table["on_front"] = pareto_front(table[columns].to_numpy(float))
-            draws = np.stack(
-                [np.column_stack([a.draws[c] for c in columns]) for a in self.audits.values()], axis=1
+        """One row a recipe, indexed by recipe_id.
+
+        Raises:
+            UserError: the directory holds no audited results.
+        """
+        table = self._parquet("recipes")
+        if table.empty:
+            raise UserError(
+                f"{self.store}: no results/recipes.parquet with a row; run `flatleak audit {self.store}`"
             )
-            table["front_probability"] = front_probability(draws)
-        return table
+        return table.set_index("recipe_id", drop=False)
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        return self._json("manifest.json")
+
+    @cached_property
+    def notes(self) -> dict[str, Any]:
+        return self._json("results/notes.json")
 
     @cached_property
     def comparisons(self) -> pd.DataFrame:
-        """Every recipe minus the reference over the subset seeds that both have, figure by figure.
+        return self._parquet("comparisons")
 
-        ``p_adjusted`` is Holm's over the recipes compared in one figure. Where the seeds differ, both sides
-        are audited again on the shared ones, so that no side has more shadows. Of simulated pairs of equally
-        leaking recipes with 32 or 64 replicas, LiRA's figures differed at p < 0.05 in 1 to 8 %, where neither
-        leaked in 3 to 10 %; confidence's AUC and balanced accuracy in 1 to 6 %.
-        """
-        rows = []
-        for recipe_id in self.ensembles:
-            if recipe_id == self.reference:
-                continue
-            seeds = np.intersect1d(self.ensembles[recipe_id].seeds, self.ensembles[self.reference].seeds)
-            if not len(seeds):
-                continue
-            own, other = self.audit_on(recipe_id, seeds), self.audit_on(self.reference, seeds)
-            clusters = int(self.ensembles[recipe_id].restrict(seeds).clusters.max()) + 1
-            for figure in (f for f in own.draws if f in other.draws):
-                difference, draws = (
-                    own.row[figure] - other.row[figure],
-                    own.draws[figure] - other.draws[figure],
-                )
-                low, high = interval(draws, clusters, confidence=self.confidence)
-                rows.append(
-                    {
-                        "recipe_id": recipe_id,
-                        "reference_id": self.reference,
-                        "figure": figure,
-                        "difference": difference,
-                        "low": low,
-                        "high": high,
-                        "p_value": p_value(difference, draws, clusters),
-                    }
-                )
-        table = pd.DataFrame(
-            rows, columns=["recipe_id", "reference_id", "figure", "difference", "low", "high", "p_value"]
-        )
-        table["p_adjusted"] = table.groupby("figure")["p_value"].transform(lambda p: holm(p.to_numpy()))
-        return table
+    @cached_property
+    def buckets(self) -> pd.DataFrame:
+        return self._parquet("buckets")
 
-    def audit_on(self, recipe_id: str, seeds: NDArray[np.int64]) -> Audit:
-        """The audit of a recipe on these subset seeds only."""
-        ensemble = self.ensembles[recipe_id]
-        if np.array_equal(ensemble.seeds, seeds):
-            return self.audits[recipe_id]
-        key = recipe_id, seeds.tobytes()
-        if key not in self._restricted:
-            self._restricted[key] = audit(ensemble.restrict(seeds), **self.options)
-        return self._restricted[key]
+    @cached_property
+    def influence(self) -> pd.DataFrame:
+        return self._parquet("influence")
 
-    def stacked(self, name: str) -> pd.DataFrame:
-        """A table of every audit under its recipe_id: ``metrics``, ``roc`` or ``scores``."""
-        parts = [getattr(a, name).assign(recipe_id=r) for r, a in self.audits.items()]
-        table = pd.concat(parts, ignore_index=True)
-        return table[["recipe_id", *table.columns.drop("recipe_id")]]
+    @cached_property
+    def claims(self) -> pd.DataFrame:
+        return self._parquet("claims")
 
-    @property
-    def vulnerable(self) -> pd.DataFrame:
-        """The examples with the highest risk under each attack, ``rank`` 1 first.
-
-        Maxima of many estimates overstate; ``<attack>_most_vulnerable`` in the recipes table is free of that.
-        """
-        parts = []
-        for recipe_id, found in self.audits.items():
-            for column in (c for c in map(str, found.examples.columns) if c.startswith("risk_")):
-                risk = found.examples[column].to_numpy()
-                top = np.argsort(np.nan_to_num(-risk, nan=np.inf), kind="stable")[:MOST_VULNERABLE]
-                part = {"recipe_id": recipe_id, "attack": column.removeprefix("risk_"), "index": top}
-                label = found.examples["label"].to_numpy()[top]
-                rank = np.arange(1, len(top) + 1)
-                parts.append(pd.DataFrame(part | {"label": label, "risk": risk[top], "rank": rank}))
-        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-
-    @property
+    @cached_property
     def history(self) -> pd.DataFrame:
-        """Hypervolume of (test accuracy, default risk) beyond (0, 1), had the sweep stopped earlier."""
-        risk = front_risk(self.recipes)
-        if risk is None:
-            return pd.DataFrame(columns=["replicas", "hypervolume"])
-        most = max(e.replicas for e in self.ensembles.values())
-        sizes = [most]
-        while sizes[0] // 2 >= SMALLEST_HISTORY:
-            sizes.insert(0, sizes[0] // 4 * 2)
-        rows = [(size, self._hypervolume(risk, size)) for size in sizes[:-1]]
-        points = self.recipes[["test_accuracy", risk.column]].to_numpy(float)
-        rows.append((most, hypervolume(points, (0, 1))))
-        return pd.DataFrame(rows, columns=["replicas", "hypervolume"])
+        return self._parquet("history")
 
-    def _hypervolume(self, risk: Risk, size: int) -> float:
-        points = []
-        attack = registry.resolve(self.options.get("attacks")).get(risk.attack)
-        if attack is None:
-            return np.nan
-        for ensemble in self.ensembles.values():
-            part = ensemble.restrict(ensemble.seeds[:size])
-            scores = registry.run(risk.attack, attack, part)
-            leak = roc(scores, part.members).figures()[risk.metric]
-            points.append((part.per_replica("test_accuracy").mean(), leak))
-        return hypervolume(points, (0, 1))
+    @cached_property
+    def search(self) -> pd.DataFrame:
+        return self._parquet("search")
 
-    @property
-    def notes(self) -> dict[str, Any]:
-        """What was left out or could not be resolved, by label, and how the intervals were made."""
-        risk = front_risk(self.recipes)
+    @cached_property
+    def published(self) -> pd.DataFrame:
+        """Agreement with published scores, where `analysis.studies.published` was run."""
+        return self._parquet("published_agreement")
+
+    @cached_property
+    def published_histogram(self) -> pd.DataFrame:
+        return self._parquet("published_histogram")
+
+    @cached_property
+    def _curves(self) -> dict[str, dict[str, pd.DataFrame]]:
         return {
-            "reference": self.reference,
-            "risk": risk.column if risk else None,
-            "confidence": self.confidence,
-            "delta": self.delta,
-            "notes": {
-                e.label: self.audits[r].notes for r, e in self.ensembles.items() if self.audits[r].notes
-            },
+            name: _by_recipe(self._parquet(name))
+            for name in ("roc", "scores", "buckets", "influence", "comparisons")
         }
 
-    @property
-    def correlations(self) -> pd.DataFrame:
-        """Rank correlations of memorization with each attack's risk and with what single replicas show."""
-        parts = []
-        for recipe_id, ensemble in self.ensembles.items():
-            risks = risk_correlations(self.audits[recipe_id].examples, **self._bootstrap)
-            parts += [risks.assign(recipe_id=recipe_id), proxy_table(ensemble, **self._bootstrap)]
-        return pd.concat(parts, ignore_index=True)[["recipe_id", "against", "correlation", "low", "high"]]
+    def of_recipe(self, name: str, recipe_id: str) -> pd.DataFrame:
+        """The rows of ``roc``, ``scores``, ``buckets`` or ``influence`` that belong to one recipe."""
+        return self._curves[name].get(recipe_id, pd.DataFrame())
 
-    def write(self, store: Store) -> None:
-        """Computes and writes every table; `recipes.parquet` last, as the sign of a whole audit."""
-        tables = {
-            **{name: self.stacked(name) for name in ("metrics", "roc", "scores")},
-            **{f"examples/{recipe_id}": found.examples for recipe_id, found in self.audits.items()},
-            "comparisons": self.comparisons,
-            "vulnerable": self.vulnerable,
-            **(self._influence() if self._has_test else {}),
-            "history": self.history,
-            "correlations": self.correlations,
-            "claims": claims_table(self.ensembles, self.audit_on, **self._bootstrap),
-            "recipes": self.recipes,
-        }
-        store.write("results/notes.json", json.dumps(self.notes, indent=1).encode())
-        store.write("results/recipes.csv", self.recipes.to_csv(index=False).encode())
-        for name, table in tables.items():
-            buffer = io.BytesIO()
-            table.to_parquet(buffer, index=False)
-            store.write(f"results/{name}.parquet", buffer.getvalue())
+    def examples(self, recipe_id: str) -> pd.DataFrame:
+        """One row a training example: memorization, risk by attack; empty where none was written."""
+        return self._examples(recipe_id)
+
+    @cached_property
+    def _examples(self) -> Callable[[str], pd.DataFrame]:
+        """Several figures in a row read the same recipe's; those of thousands do not fit in memory."""
+        return lru_cache(maxsize=2)(lambda recipe_id: self._parquet(f"examples/{recipe_id}"))
 
     @property
-    def _has_test(self) -> bool:
-        return all(len(ensemble.labels_test) for ensemble in self.ensembles.values())
+    def show_examples(self) -> bool:
+        return bool(self.manifest.get("show_examples", True))
+
+    @cached_property
+    def reference(self) -> str | None:
+        """The recipe that differences are taken from: the manifest's, else the first SGD of the table."""
+        named = self.manifest.get("reference")
+        if named in self.recipes.index:
+            return str(named)
+        sgd = self.recipes.index[self.recipes["optimizer"] == "sgd"]
+        return str(sgd[0]) if len(sgd) else None
+
+    @cached_property
+    def reference_examples(self) -> pd.DataFrame:
+        return self.examples(self.reference) if self.reference else pd.DataFrame()
+
+    @cached_property
+    def knobs(self) -> list[str]:
+        """The knobs that vary over the sweep, optimizer first, training hyper-parameters last."""
+        recipes = [dict(k) for k in self.manifest.get("recipes", {}).values()]
+        names = {name for recipe in recipes for name in recipe} & set(self.recipes.columns)
+        varying = {n for n in names if self.recipes[n].astype(str).nunique() > 1} | {"optimizer"}
+        return sorted(varying, key=lambda n: (n != "optimizer", n in TRAINING, n))
+
+    @cached_property
+    def common(self) -> str:
+        """The knobs that no recipe varies, which labels leave out: ``"epochs 40, batch_size 64"``."""
+        recipes = [dict(k) for k in self.manifest.get("recipes", {}).values()]
+        shared = recipes[0] if recipes else {}
+        same = {n: v for n, v in shared.items() if all(r.get(n) == v for r in recipes)}
+        return ", ".join(f"{name} {value}" for name, value in same.items() if name in TRAINING)
+
+    @cached_property
+    def risks(self) -> dict[str, Risk]:
+        """Risk columns by name, those with a figure for at least one recipe."""
+        found = (risk_of(column) for column in self.recipes.columns)
+        return {r.column: r for r in found if r is not None and self.recipes[r.column].notna().any()}
 
     @property
-    def _bootstrap(self) -> dict[str, Any]:
-        return {k: v for k, v in self.options.items() if k in ("confidence", "resamples", "seed")}
+    def default_risk(self) -> Risk:
+        """`default_risk` of the recipes."""
+        found = default_risk(self.recipes)
+        if found is None:
+            raise UserError(f"{self.store}: results/recipes.parquet holds no attack's figures")
+        return found
 
-    def _influence(self) -> dict[str, pd.DataFrame]:
-        return {
-            "buckets": bucket_table(self.ensembles, self.reference, **self._bootstrap),
-            "influence": pd.concat(map(influence_table, self.ensembles.values()), ignore_index=True),
-        }
+    def risk(self, column: str | None = None) -> Risk:
+        """The named risk, or the default one."""
+        if column is None:
+            return self.default_risk
+        if column not in self.risks:
+            raise UserError(
+                f"risk {column!r} is not in {self.store}/results; expected one of {', '.join(self.risks)}"
+            )
+        return self.risks[column]
 
-
-def _knobs(recipes: list[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Columns of the knobs that vary, absent ones as 0 or empty text; four of them always."""
-    names = dict.fromkeys([*ALWAYS_SHOWN, *(name for recipe in recipes for name in recipe)])
-    columns = {}
-    for name in names:
-        values = [recipe.get(name) for recipe in recipes]
-        text = any(isinstance(v, str | list) for v in values)
-        plain = ["+".join(v) if isinstance(v, list) else v for v in values]
-        column = [("" if text else 0.0) if v is None else v if text else float(v) for v in plain]
-        if name in ALWAYS_SHOWN or len(set(column)) > 1:
-            columns[name] = column
-    return columns
-
-
-def audit_sweep(
-    directory: str | PathLike[str] | Store,
-    *,
-    on_recipe: Callable[[str], None] | None = None,
-    **options: Any,
-) -> Results:
-    """Audits every ensemble of a sweep directory and writes ``results/``.
-
-    ``options`` are those of `audit` and come before the manifest's; ``on_recipe`` is told each label first.
-    """
-    store = as_store(directory)
-    manifest = manifest_of(store)
-    options = {**manifest.get("audit", {}), **{k: v for k, v in options.items() if v is not None}}
-    ensembles = load_sweep(store)
-    if sum(ensemble.members.size for ensemble in ensembles.values()) < _FEW_SCORES:
-        ensembles = {recipe_id: ensemble.kept() for recipe_id, ensemble in ensembles.items()}
-    results = Results(ensembles, manifest, options)
-
-    def one(ensemble: Ensemble) -> Audit:
-        if on_recipe:
-            on_recipe(ensemble.label)
-        return audit(ensemble, **options)
-
-    # NumPy lets go of the interpreter lock while it sorts and multiplies; audits side by side whose products
-    # each took all cores would wait for each other.
-    workers = _workers(results.ensembles)
-    with threadpool_limits(1 if workers > 1 else None), ThreadPoolExecutor(workers) as pool:
-        audits = pool.map(one, results.ensembles.values())
-        results.audits = dict(zip(results.ensembles, audits, strict=True))
-    results.write(store)
-    return results
+    def interval(self, column: str) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper ends of a column's intervals, NaN where it has none."""
+        missing = np.full(len(self.recipes), np.nan)
+        low, high = (self.recipes.get(f"{column}_{end}") for end in ("low", "high"))
+        return (
+            missing if low is None else low.to_numpy(float),
+            missing if high is None else high.to_numpy(float),
+        )
 
 
-def _workers(ensembles: Mapping[str, Ensemble]) -> int:
-    """Audits at a time: one a core, as long as their arrays fit the memory that a sweep's audit may take."""
-    largest = max(ensemble.members.size for ensemble in ensembles.values())
-    return max(1, min(os.cpu_count() or 1, len(ensembles), _MEMORY // (_BYTES_A_SCORE * largest)))
+def _by_recipe(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    if table.empty:
+        return {}
+    return {str(key): rows for key, rows in table.groupby("recipe_id", sort=False)}

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
-from analysis.attacks import lira, rmia, threshold
-from analysis.results import audit_sweep
+from analysis.attacks.registry import lira, rmia, threshold
+from analysis.audit.sweep_audit import audit_sweep
+from trainables.data.subsets import Subsets, draw_members
 from trainables.records import Address, Context, Record, Signals, content_id, write_record
 from trainables.storage import Store
-from trainables.subsets import Subsets, draw_members
 
 REPLICAS, EXAMPLES, POPULATION, CLASSES = 256, 20_000, 10_000, 10
 VARIANTS = [(online, variance) for online in (True, False) for variance in ("per_example", "pooled")]

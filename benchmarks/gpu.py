@@ -25,11 +25,11 @@ from rich.console import Console
 from rich.table import Table
 
 from trainables import Recipe, train_replicas
-from trainables.calibrate import fastest_stack
-from trainables.compiled import MODES
-from trainables.datasets import load_dataset
-from trainables.lockstep import make_task
-from trainables.registry import UserError
+from trainables.data.dataset import load_dataset
+from trainables.engine.calibration import fastest_stack
+from trainables.engine.compilation import MODES
+from trainables.engine.stack import make_task
+from trainables.errors import UserError
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {"sgd": {}, "sam": {"rho": 0.1}}
 NEARLY_ALL = {"scheme": "fraction", "fraction": 0.98}

@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sweep import SweepSpec, run
-from sweep.plan import cut, guided, take_stock
-from sweep.speed import passes
-from sweep.trainer import Trainer
+from sweep.runner.plan import cut, guided, take_stock
+from sweep.runner.timing import passes
+from sweep.runner.trainer import Trainer
 from trainables.records import (
     PER_REPLICA,
     Address,
@@ -148,7 +148,7 @@ def naive(trials: int = 40) -> None:
     from ray import tune
 
     from sweep.cluster import connected
-    from trainables.datasets import load_dataset
+    from trainables.data.dataset import load_dataset
 
     spec = SweepSpec.load("digits")
     with tempfile.TemporaryDirectory() as folder:

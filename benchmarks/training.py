@@ -28,9 +28,9 @@ from rich.table import Table
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from trainables.calibrate import fastest_stack
-from trainables.compiled import MODES
-from trainables.lockstep import Stack, Task, learning_rate, make_task
+from trainables.engine.calibration import fastest_stack
+from trainables.engine.compilation import MODES
+from trainables.engine.stack import Stack, Task, learning_rate, make_task
 from trainables.recipe import Recipe
 
 RECIPES: dict[str, dict[str, Any]] = {"sgd": {"optimizer": "sgd"}, "sam": {"optimizer": "sam", "rho": 0.1}}

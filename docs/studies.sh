@@ -68,8 +68,8 @@ sweep cifar10-cnn-mitigation cifar10-cnn "${cifar10[@]}" --set training.epochs=3
 if [ -n "${DATA:-}" ]; then
   sweep cifar100-cnn cifar10-cnn "${cifar100[@]}" --set dataset.train_size=5000 --set 'grid=[{optimizer: sgd}]'
   python="${flatleak%flatleak}python"
-  "$python" -m analysis.published "$runs/cifar10-cnn" "$DATA/cifar10_jpeg90.npz"
-  "$python" -m analysis.published "$runs/cifar100-cnn" "$DATA/cifar100_jpeg90.npz" "$DATA/feldman_zhang_cifar100.npz"
+  "$python" -m analysis.studies.published "$runs/cifar10-cnn" "$DATA/cifar10_jpeg90.npz"
+  "$python" -m analysis.studies.published "$runs/cifar100-cnn" "$DATA/cifar100_jpeg90.npz" "$DATA/feldman_zhang_cifar100.npz"
 fi
 
 # Full size, where there is a GPU.
@@ -78,4 +78,4 @@ if command -v nvidia-smi >/dev/null; then
   sweep cifar100 cifar100 "${cifar100[@]}"
 fi
 
-"${flatleak%flatleak}python" -m analysis.findings "$runs" README.md docs/findings.md
+"${flatleak%flatleak}python" -m analysis.studies.findings "$runs" README.md docs/findings.md

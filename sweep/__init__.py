@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sweep.launch import run
-    from sweep.spec import SweepSpec
+    from sweep.runner.launch import run
+    from sweep.spec.schema import SweepSpec
 
 __all__ = ["SweepSpec", "run"]
 
@@ -14,11 +14,11 @@ __all__ = ["SweepSpec", "run"]
 def __getattr__(name: str) -> Any:
     """Imports on first use: looking at a sweep must wait neither for torch nor for Ray."""
     if name == "SweepSpec":
-        from sweep.spec import SweepSpec
+        from sweep.spec.schema import SweepSpec
 
         return SweepSpec
     if name == "run":
-        from sweep.launch import run
+        from sweep.runner.launch import run
 
         return run
     raise AttributeError(f"module 'sweep' has no attribute {name!r}")

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from trainables.registry import RunError, UserError
+from trainables.errors import RunError, UserError
 
 app = typer.Typer(
     name="flatleak",
@@ -60,7 +60,7 @@ def run(spec: Spec, out: Out = None, address: Address = None, set_: Set = [], as
     """Trains what is missing of a sweep, audits it and draws its report. Run again to go on or to add."""
     values = _values(spec, set_)
     try:
-        from sweep.launch import run as run_sweep
+        from sweep.runner.launch import run as run_sweep
 
         outcome = run_sweep(_validated(values), out, address=address, console=errors)
     except KeyboardInterrupt:  # here, for typer ends any that leaves a command without a word
@@ -93,7 +93,7 @@ def validate(spec: Spec, set_: Set = [], as_json: Json = False) -> None:  # noqa
 @app.command(**example("flatleak specs"))
 def specs(as_json: Json = False) -> None:
     """Lists the shipped specs."""
-    from sweep.spec import read, shipped
+    from sweep.spec.schema import read, shipped
 
     about = {name: str(read(name).get("about", "")) for name in shipped()}
     if as_json:
@@ -127,7 +127,7 @@ def audit(
     audit where it names none.
     """
     _show_code({"--attack": attack})
-    from analysis.report import write_report
+    from analysis.report.html import write_report
     from trainables.storage import as_store
 
     if source.endswith(".npz"):
@@ -136,8 +136,8 @@ def audit(
         store = as_store(out or place_of(source))
         results = audit_predictions(source, store, attacks=attack or None)
     else:
-        from analysis.results import audit_sweep
-        from sweep.launch import STATE
+        from analysis.audit.sweep_audit import audit_sweep
+        from sweep.runner.launch import STATE
 
         _require(source)
         store = as_store(source)
@@ -148,7 +148,7 @@ def audit(
     if as_json:
         print(results.recipes.to_json(orient="records"))
     else:
-        from sweep.front import show_front
+        from sweep.watch.front_table import show_front
 
         show_front(Console(), results.recipes)
         print(path)
@@ -157,7 +157,7 @@ def audit(
 @app.command(**example("flatleak report runs/digits"))
 def report(directory: Directory, as_json: Json = False) -> None:
     """Draws `report.html` of an audited sweep again."""
-    from analysis.report import write_report
+    from analysis.report.html import write_report
 
     _require(directory)
     path = str(write_report(directory))
@@ -173,7 +173,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Shows by recipe what is done, running, failed and missing; from any terminal, without Ray."""
-    from sweep import status as look
+    from sweep.watch import status as look
     from trainables.storage import as_store
 
     store = as_store(directory)
@@ -195,7 +195,7 @@ def recommend(
     """Names the recipe to take, given how much risk or how little accuracy you can accept."""
     from analysis.recommend import parse_bound
     from analysis.recommend import recommend as choose
-    from analysis.tables import Tables
+    from analysis.results import Tables
 
     _require(directory)
     bounds = dict(map(parse_bound, max_risk))
@@ -215,7 +215,7 @@ def serve(
     directory: Directory, port: Annotated[int, typer.Option(help="On this machine only.")] = 8700
 ) -> None:
     """Shows the report in a browser and keeps it fresh while the sweep runs."""
-    from analysis.serve import serve as serve_page
+    from analysis.report.serve import serve as serve_page
 
     _require(directory)
     serve_page(directory, port)
@@ -229,7 +229,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Writes the report's figures as image files."""
-    from analysis.export import export as write_figures
+    from analysis.report.export import export as write_figures
 
     _require(directory)
     written = write_figures(directory, format, names=figure)
@@ -246,7 +246,7 @@ def monitor(
     as_json: Json = False,
 ) -> None:
     """Sets Prometheus and Grafana up for watching sweeps: writes their configuration and the dashboard."""
-    from sweep.monitor import monitor as set_up
+    from sweep.watch.monitor import monitor as set_up
 
     made = set_up(out, dashboard=dashboard)
     if as_json:
@@ -260,8 +260,8 @@ def monitor(
 
 def _values(spec: str, assignments: list[str]) -> dict[str, Any]:
     """The raw spec; code that reading it would run is shown first."""
-    from sweep.reading import override
-    from sweep.spec import read
+    from sweep.spec.reading import override
+    from sweep.spec.schema import read
 
     values = override(read(spec), assignments)
     _show_code(values)
@@ -269,20 +269,20 @@ def _values(spec: str, assignments: list[str]) -> dict[str, Any]:
 
 
 def _show_code(values: dict[str, Any]) -> None:
-    from sweep.reading import import_strings
+    from sweep.spec.reading import import_strings
 
     for place, name in import_strings(values):
         errors.print(f"[yellow]runs your code:[/] {escape(f'{place}: {name}')}")
 
 
 def _validated(values: dict[str, Any]) -> Any:
-    from sweep.spec import SweepSpec
+    from sweep.spec.schema import SweepSpec
 
     return SweepSpec.of(values)
 
 
 def _require(directory: str) -> dict[str, Any]:
-    from sweep.manifest import require_manifest
+    from sweep.runner.manifest import require_manifest
     from trainables.storage import as_store
 
     return require_manifest(as_store(directory))

@@ -11,8 +11,8 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.pulse import patience, watched
-from trainables.registry import UserError
+from sweep.runner.head_watch import patience, watched
+from trainables.errors import UserError
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the machine unless the user says so

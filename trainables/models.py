@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainables.registry import UserError, lookup_factory, nearest
+from trainables.errors import UserError
+from trainables.registry import lookup_factory, nearest
 
 Shape = Sequence[int]
 ModelSpec = str | Mapping[str, Any]

@@ -87,7 +87,9 @@ class Recipe(BaseModel):
     @classmethod
     def _knobs_belong_to_the_optimizer(cls, values: Any) -> Any:
         """Fills the optimizer's own defaults; refuses knobs that it would ignore and lacks that it needs."""
-        from trainables.optimizers import OPTIMIZERS  # imports torch, which reading a recipe must not
+        from trainables.optimizers.update_rules import (
+            OPTIMIZERS,  # imports torch, which reading a recipe must not
+        )
 
         if not isinstance(values, Mapping):
             return values
@@ -111,7 +113,7 @@ class Recipe(BaseModel):
     @classmethod
     def _augmentations_are_a_set(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if value:
-            from trainables.augment import Augmentation
+            from trainables.data.augmentation import Augmentation
 
             Augmentation.of(value)
         return tuple(sorted(set(value)))
@@ -142,7 +144,7 @@ class Recipe(BaseModel):
     def knobs(self) -> dict[str, Any]:
         """The canonical content, as JSON values: ``Recipe(**knobs)`` is the recipe. Absent means 0, off or
         none."""
-        from trainables.optimizers import OPTIMIZERS
+        from trainables.optimizers.update_rules import OPTIMIZERS
 
         values = self.model_dump(mode="json")
         # A knob whose default is not 0 says its 0 aloud; leaving out the others keeps ids when knobs are

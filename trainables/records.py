@@ -28,9 +28,9 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict
 
 from trainables import signals
-from trainables.registry import UserError
+from trainables.data.subsets import Subsets
+from trainables.errors import UserError
 from trainables.storage import Store
-from trainables.subsets import Subsets
 
 VERSION = 1
 SIDES = ("train", "test")
@@ -101,7 +101,7 @@ class Record:
 
     Accuracies are fractions on the first query; ``train_accuracy`` is over each replica's own members.
     ``epsilon`` is infinite and ``delta`` 0 where training was not differentially private.
-    ``train_curvature[K, Q, n]`` is there where ``context.curvature`` is (see `trainables.curvature`).
+    ``train_curvature[K, Q, n]`` is there where ``context.curvature`` is (see `trainables.engine.curvature`).
     """
 
     recipe: dict[str, Any]

@@ -1,4 +1,4 @@
-"""Names to things: registry look-up, import strings, and the one error that a user's mistake raises."""
+"""Names to things: registry look-ups and import strings."""
 
 from __future__ import annotations
 
@@ -7,19 +7,9 @@ import importlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
+from trainables.errors import UserError
+
 T = TypeVar("T")
-
-
-class UserError(ValueError):
-    """A mistake in a spec, a file or an option. Its text is one line and is shown without a traceback."""
-
-
-class RunError(RuntimeError):
-    """A run that failed by no mistake of its spec. Its text is one line and says where the traceback lies."""
-
-
-class Diverged(UserError):
-    """Training that ended in no numbers; it would end there again."""
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

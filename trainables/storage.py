@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from pyarrow import fs
 
-from trainables.registry import UserError
+from trainables.errors import UserError
 
 T = TypeVar("T")
 

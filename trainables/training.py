@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainables.calibrate import fastest_stack, out_of_memory
-from trainables.datasets import Dataset
-from trainables.lockstep import Arrays, Stack, Task, make_task
+from trainables.data.dataset import Dataset
+from trainables.data.subsets import Subsets
+from trainables.engine.calibration import fastest_stack, out_of_memory
+from trainables.engine.stack import Arrays, Stack, Task, make_task
+from trainables.errors import Diverged, UserError
 from trainables.models import ModelSpec
 from trainables.recipe import Recipe
 from trainables.records import FLOAT_SIGNALS, PER_REPLICA, SIDES, Context, Record, Signals
-from trainables.registry import Diverged, UserError
-from trainables.subsets import Subsets
 
 __all__ = ["Progress", "train_replicas"]
 
@@ -62,9 +62,9 @@ def train_replicas(
     Args:
         queries: views of each example that are recorded: 1 is the example itself, 2 adds its mirror image.
         curvature: directions to estimate the input-loss curvature of the training examples with, a proxy of
-        memorization (see `trainables.curvature`); each costs about an epoch. None: it is not recorded.
-        compile: a mode of torch.compile for the passes of training (see `trainables.compiled`); None for
-        none. Plain MLPs in float32, whose passes are written out, and private optimizers, which clip example
+        memorization (see `trainables.engine.curvature`); each costs about an epoch. None: it is not recorded.
+        compile: a mode of torch.compile for the passes of training (see `trainables.engine.compilation`);
+        None for none. Plain MLPs in float32, whose passes are written out, and private optimizers, which clip example
         by example, are left as they are. "auto" is chosen without it.
         progress: state is saved at ends of epochs, at most once in ``progress.every`` seconds, and gone on
         from. on_epoch: called as ``on_epoch(replicas done, mean loss)`` after each epoch of a stack.

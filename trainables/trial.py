@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from trainables.errors import Diverged
 from trainables.recipe import Recipe
 from trainables.records import Address, Array, Context, write_record
-from trainables.registry import Diverged
 from trainables.storage import Store
 
 ATTEMPTS = 3

@@ -9,14 +9,14 @@ from zipfile import ZipFile
 
 import numpy as np
 import pytest
-from simulated_records import simulate
 
 from analysis import load_sweep
 from analysis.ensemble import ensemble_of
+from tests.helpers.simulated_records import simulate
+from trainables.data.subsets import Subsets
+from trainables.errors import UserError
 from trainables.records import FLOAT_SIGNALS, Address, RecordError, content_id, write_record
-from trainables.registry import UserError
 from trainables.storage import Store
-from trainables.subsets import Subsets
 
 SGD, SAM = {"optimizer": "sgd"}, {"optimizer": "sam", "rho": 0.1}
 

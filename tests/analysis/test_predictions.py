@@ -12,9 +12,9 @@ from scipy.special import softmax
 
 from analysis.metrics import auc
 from analysis.predictions import audit_predictions, read_predictions
-from trainables.registry import UserError
+from trainables.data.subsets import Subsets, draw_members
+from trainables.errors import UserError
 from trainables.signals import scaled_logit
-from trainables.subsets import Subsets, draw_members
 
 R, N, M, C = 10, 60, 30, 3
 

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from analysis.recommend import parse_bound, recommend
-from trainables.registry import UserError
+from trainables.errors import UserError
 
 
 @pytest.fixture

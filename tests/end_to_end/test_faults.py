@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from servers import environment
 
-from sweep.status import status
+from sweep.watch.status import status
+from tests.helpers.servers import environment
 from trainables.storage import Store
 
 pytestmark = pytest.mark.timeout(1800)  # a hang is to be found, a slow machine is not
@@ -110,7 +110,12 @@ def drive(cluster: Any, tmp_path: Path) -> Iterator[Callable[..., Driver]]:
     ) -> Driver:
         spec = tmp_path / "spec.json"
         spec.write_text(json.dumps({**SPEC, **changes}))
-        command = [sys.executable, str(Path(__file__).with_name("drive.py")), str(spec), str(directory)]
+        command = [
+            sys.executable,
+            str(Path(__file__).parents[1] / "helpers" / "drive.py"),
+            str(spec),
+            str(directory),
+        ]
         process = subprocess.Popen(
             [*command, (on or cluster).address],
             stdout=subprocess.PIPE,
@@ -133,7 +138,7 @@ def undisturbed(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same sweep with nothing going wrong."""
     directory = tmp_path_factory.mktemp("undisturbed")
     (directory / "spec.json").write_text(json.dumps(SPEC))
-    script = str(Path(__file__).with_name("drive.py"))
+    script = str(Path(__file__).parents[1] / "helpers" / "drive.py")
     command = [
         sys.executable,
         script,

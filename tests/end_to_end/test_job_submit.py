@@ -11,8 +11,8 @@ from pathlib import Path
 from urllib.error import HTTPError
 
 import pytest
-from servers import environment, free_port, wait_for
 
+from tests.helpers.servers import environment, free_port, wait_for
 from trainables.records import Address
 from trainables.storage import Store
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from servers import environment
 
 from analysis import load_sweep
 from sweep import SweepSpec, run
+from tests.helpers.servers import environment
 from trainables.records import RecordFile
 from trainables.storage import Store
 

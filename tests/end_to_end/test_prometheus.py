@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import environment, free_port, wait_for
 
-from sweep.monitor import DASHBOARD, monitor
-from sweep.status import status
+from sweep.watch.monitor import DASHBOARD, monitor
+from sweep.watch.status import status
+from tests.helpers.servers import environment, free_port, wait_for
 from trainables.storage import Store
 
 SPEC = {

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from servers import S3, aws_environment, environment, refusing
 
 from sweep import SweepSpec, run
-from sweep.status import status
+from sweep.watch.status import status
+from tests.helpers.servers import S3, aws_environment, environment, refusing
 from trainables.records import Address
 from trainables.storage import Store
 
@@ -76,7 +76,7 @@ def test_a_storage_that_stays_away_ends_the_run_in_one_line_and_loses_nothing(s3
     (tmp_path / "spec.json").write_text(json.dumps({**SPEC, **changes}))
     store, shut = Store.at(s3.uri("away")), threading.Event()
     command = [sys.executable, "-m", "sweep.cli", "run", str(tmp_path / "spec.json"), "--out", str(store)]
-    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
+    paths = os.pathsep.join([str(Path(__file__).parents[1] / "helpers"), str(Path(__file__).parents[2])])
 
     def records() -> dict[str, float]:
         return {entry.path: store.modified(entry.path) for entry in store.list("records")}

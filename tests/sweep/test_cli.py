@@ -16,11 +16,11 @@ import pandas as pd
 import pytest
 import typer
 from scipy.special import logsumexp
-from servers import S3, environment
 from sklearn.metrics import roc_auc_score
 
 from sweep.cli import app, main
-from sweep.spec import shipped
+from sweep.spec.schema import shipped
+from tests.helpers.servers import S3, environment
 
 Flatleak = Callable[..., tuple[int, str, str]]
 COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
@@ -167,7 +167,7 @@ def test_what_fails_before_the_first_trial_is_one_line_and_does_not_stay(
     flatleak: Flatleak, assignment: str, line: str, trace: str
 ) -> None:
     command = [sys.executable, "-m", "sweep.cli", "run", "smoke", "--set", assignment, "--out", "sweep"]
-    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
+    paths = os.pathsep.join([str(Path(__file__).parents[1] / "helpers"), str(Path(__file__).parents[2])])
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env=environment(PYTHONPATH=paths)
     )

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from trainables.engine.networks import make_network
+from trainables.errors import UserError
 from trainables.models import MODELS, build_model, resolve_model
-from trainables.registry import UserError
-from trainables.stacking import make_network
 
 IMAGE = (3, 32, 32)
 SMALL: dict[str, dict[str, Any]] = {"wide_resnet": {"depth": 10, "width": 1}, "vit-tiny": {"depth": 1}}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from trainables import Recipe
-from trainables.optimizers import OPTIMIZERS
+from trainables.optimizers.update_rules import OPTIMIZERS
 from trainables.recipe import label, labels
 
 POSITIVE = st.floats(1e-4, 10)

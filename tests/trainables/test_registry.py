@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from trainables.registry import UserError, lookup
+from trainables.errors import UserError
+from trainables.registry import lookup
 
 REGISTRY = {"sam": 1, "asam": 2, "sgd": 3}
 

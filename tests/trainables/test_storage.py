@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from servers import S3, refusing
 
+from tests.helpers.servers import S3, refusing
 from trainables import storage
+from trainables.errors import UserError
 from trainables.records import PER_REPLICA, Context, Record, RecordError, RecordFile, Signals
-from trainables.registry import UserError
 from trainables.storage import Store
 
 

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from trainables import Recipe, train_replicas
-from trainables.datasets import Dataset, load_dataset
-from trainables.lockstep import Stack, learning_rate, make_task
+from trainables.data.dataset import Dataset, load_dataset
+from trainables.engine.stack import Stack, learning_rate, make_task
+from trainables.errors import UserError
 from trainables.records import FLOAT_SIGNALS, Record
-from trainables.registry import UserError
 
 SMALL = {"name": "digits", "train_size": 160, "test_size": 50}
 MLP = {"name": "mlp", "hidden": [16]}

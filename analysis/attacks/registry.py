@@ -1,0 +1,190 @@
+"""Membership inference: every attack by name, (signals, members) -> scores, higher = more likely a member."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.attacks.arrays import Bools, Floats
+from analysis.attacks.lira import lira
+from analysis.attacks.quantile import quantile_regression
+from analysis.attacks.reference import attack_p, attack_r, calibrated_loss
+from analysis.attacks.rmia import choose_a, rmia
+from analysis.attacks.threshold import threshold
+from analysis.ensemble import Ensemble
+from trainables.errors import UserError
+from trainables.registry import lookup
+
+__all__ = [
+    "ATTACKS",
+    "Attack",
+    "attack_p",
+    "attack_r",
+    "calibrated_loss",
+    "lira",
+    "quantile_regression",
+    "resolve",
+    "rmia",
+    "run",
+    "threshold",
+]
+
+Function: TypeAlias = Callable[[Ensemble, Bools], Floats]
+
+
+class Rule(NamedTuple):
+    """The signal ``[R, n]`` on which `threshold` learns, and whether one threshold a class."""
+
+    signal: Callable[[Ensemble], Floats]
+    per_class: bool = True
+
+    def classes(self, signals: Ensemble) -> NDArray[np.integer[Any]]:
+        """The examples that share a threshold: ``[n]``."""
+        return signals.labels_train if self.per_class else np.zeros_like(signals.labels_train)
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One way to score: ``function(signals, members[R, n]) -> scores[R, n]``, each replica in turn a target.
+
+    ``signals`` is the Ensemble, for its `signal`, `labels_train` and `labels_test`. ``decides``: scores above
+    0 mean "member". ``queries``: how many queries an example it needs. ``population``: needs test examples.
+    ``shadows``: all targets' scores on an example err together with its shadows, which intervals must hold;
+    costs one more run. ``rule``: likewise with the thresholds of this rule, whose scores the attack gives.
+    ``default``: part of every audit.
+    """
+
+    function: Function
+    decides: bool = False
+    queries: int = 1
+    population: bool = False
+    shadows: bool = False
+    rule: Rule | None = None
+    default: bool = True
+
+    def lacks(self, signals: Ensemble) -> str | None:
+        """What keeps the attack from running on these signals."""
+        queries = signals.context.queries
+        if self.queries > queries:
+            return f"it needs {self.queries} queries an example, the records hold {queries}"
+        if self.population and not len(signals.labels_test):
+            return "it needs test examples as a population"
+        return None
+
+
+def _plain(signals: Ensemble, name: str, side: str = "train") -> Floats:
+    """A signal on the first, unaugmented query: ``[R, n]``."""
+    return signals.signal(side, name)[:, 0]
+
+
+def _p_true(signals: Ensemble, side: str) -> Floats:
+    return np.exp(signals.signal(side, "log_p_true"))
+
+
+def _by(rule: Rule, **about: Any) -> Attack:
+    """The threshold attack that learns by this rule."""
+
+    def scores(signals: Ensemble, members: Bools) -> Floats:
+        return threshold(rule.signal(signals), members, rule.classes(signals))
+
+    return Attack(scores, decides=True, rule=rule, **about)
+
+
+def _threshold(name: str, sign: int = 1, per_class: bool = True, **about: Any) -> Attack:
+    return _by(Rule(lambda s: sign * _plain(s, name), per_class), **about)
+
+
+def _lira(**options: Any) -> Function:
+    return lambda s, m: lira(s.signal("train", "margin"), m, **options)
+
+
+def _rmia(online: bool) -> Function:
+    def scores(signals: Ensemble, members: Bools) -> Floats:
+        p, z = _p_true(signals, "train"), _p_true(signals, "test")
+        total = np.zeros(members.shape)
+        for x, population in zip(p.swapaxes(0, 1), z.swapaxes(0, 1), strict=True):
+            a = 0.0 if online else choose_a(x, members)
+            total += rmia(x, members, population, online=online, a=a)
+        return total / p.shape[1]
+
+    return scores
+
+
+def _robustness(signals: Ensemble) -> Floats:
+    """Share of augmented queries answered right (Choquette-Choo et al. 2021)."""
+    return np.asarray(signals.signal("train", "correct").mean(axis=1))
+
+
+def _quantile(signals: Ensemble, members: Bools) -> Floats:
+    x, z = _plain(signals, "margin"), _plain(signals, "margin", "test")
+    return quantile_regression(x, members, signals.labels_train, z, signals.labels_test)
+
+
+# A new attack is one function and one line here. Those with `default=False` run when they are named.
+ATTACKS: dict[str, Attack] = {
+    "lira": Attack(_lira(variance="auto"), shadows=True),
+    "lira_offline": Attack(_lira(variance="auto", online=False)),
+    "rmia": Attack(_rmia(online=True), population=True),
+    "rmia_offline": Attack(_rmia(online=False), population=True),
+    "correctness": _threshold("correct"),
+    "loss": _threshold("log_p_true", per_class=False),
+    "confidence": _threshold("log_p_true"),
+    "entropy": _threshold("entropy", sign=-1),
+    "modified_entropy": _threshold("modified_entropy", sign=-1),
+    "attack_r": Attack(lambda s, m: attack_r(_plain(s, "log_p_true"), m)),
+    "attack_p": Attack(
+        lambda s, _: attack_p(_plain(s, "log_p_true"), _plain(s, "log_p_true", "test")), population=True
+    ),
+    "calibrated_loss": Attack(lambda s, m: calibrated_loss(_plain(s, "log_p_true"), m)),
+    "label_only": _by(Rule(_robustness), queries=2),
+    "lira_per_example": Attack(_lira(variance="per_example"), shadows=True, default=False),
+    "lira_pooled": Attack(_lira(variance="pooled"), shadows=True, default=False),
+    "lira_offline_per_example": Attack(_lira(variance="per_example", online=False), default=False),
+    "lira_offline_pooled": Attack(_lira(variance="pooled", online=False), default=False),
+    "entropy_global": _threshold("entropy", sign=-1, per_class=False, default=False),
+    "modified_entropy_global": _threshold("modified_entropy", sign=-1, per_class=False, default=False),
+    "quantile": Attack(_quantile, decides=True, population=True, default=False),
+}
+
+
+def resolve(names: Iterable[str] | None = None) -> dict[str, Attack]:
+    """Attacks by name: registered, "default" for those of every audit, or ``package.module:function``.
+
+    Raises:
+        UserError: a name is neither registered nor importable.
+    """
+    found: dict[str, Attack] = {}
+    for name in ["default"] if names is None else names:
+        if name == "default":
+            found |= {key: attack for key, attack in ATTACKS.items() if attack.default}
+            continue
+        entry: Attack | Function = lookup("attack", name, ATTACKS)
+        if not isinstance(entry, Attack) and not callable(entry):
+            raise UserError(
+                f"attack {name!r} is a {type(entry).__name__}; expected a function (signals, members)"
+            )
+        attack, key = entry if isinstance(entry, Attack) else Attack(entry), name.rpartition(":")[2]
+        taken = found.get(key) or ATTACKS.get(key, attack)
+        if taken.function is not attack.function:
+            raise UserError(f"attack {name!r}: another is called {key!r}, too; expected a name of its own")
+        found[key] = attack
+    return found
+
+
+def run(name: str, attack: Attack, signals: Ensemble) -> Floats:
+    """The scores ``[R, n]`` of an attack on every replica.
+
+    Raises:
+        UserError: a user's attack returned something else.
+    """
+    scores = np.asarray(attack.function(signals, signals.members))
+    if scores.shape != signals.members.shape or scores.dtype.kind not in "fiub":
+        raise UserError(
+            f"attack {name!r} returned {scores.dtype} {scores.shape}; "
+            f"expected real scores {signals.members.shape}"
+        )
+    return scores.astype(np.float64, copy=False)

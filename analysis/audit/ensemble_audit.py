@@ -1,0 +1,410 @@
+"""Ensemble -> what its models leak: one row of figures with intervals, and the tables behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.attacks import registry
+from analysis.attacks.ranks import risk_by_example
+from analysis.ensemble import Ensemble
+from analysis.epsilon import empirical_epsilon
+from analysis.memorization import (
+    memorization,
+    memorization_figures,
+    memorization_se,
+    nonmember_variance,
+)
+from analysis.metrics import LEVELS, OperatingPoint, Roc, operating_point, roc
+from analysis.statistics.curves import Curves, cells_of, decided, thin, visible
+from analysis.statistics.intervals import centred, interval, resample
+from analysis.statistics.shadow_noise import Noise, halves_of, shared_noise
+from analysis.statistics.threshold_noise import Relearnt
+from trainables.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+__all__ = ["Audit", "audit"]
+
+MOST_VULNERABLE = 0.01  # share of the examples
+# Replicas IN, or OUT, of a mean example. With halves and no leakage, LiRA's AUC was 0.50 at 32, 0.49 at 8 and
+# 0.38 at 2; it seemed to prove an epsilon up to 6 of each, and with fraction 0.7 at 10 OUT, but not at 14.
+FEW = 16
+_GROUPS = 64  # random groups of examples that the bootstrap over examples redraws
+_BINS = 60
+_BAND_RESAMPLES = 200
+
+Floats = NDArray[np.floating[Any]]
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How an audit is done: the ``audit`` part of a spec."""
+
+    attacks: tuple[str, ...] | None = None
+    confidence: float = 0.95
+    resamples: int = 1000
+    seed: int = 0
+    delta: float = 1e-5
+
+
+@dataclass(frozen=True)
+class Audit:
+    """One ensemble's figures.
+
+    ``row``: one row of ``recipes.parquet``. ``metrics``: every figure of every attack with its interval over
+    replicas (``low``, ``high``), over examples (``examples_low``, ``examples_high``), and its mean and
+    deviation over single targets. ``examples``: one row a training example. ``roc`` and ``scores``: thinned
+    curves and histograms. ``draws``: the bootstrap of each figure, paired between ensembles of the same
+    seeds. ``notes``: what was left out and why.
+    """
+
+    row: dict[str, Any]
+    metrics: pd.DataFrame
+    examples: pd.DataFrame
+    roc: pd.DataFrame
+    scores: pd.DataFrame
+    draws: dict[str, Floats]
+    notes: list[str]
+
+
+def audit(
+    ensemble: Ensemble,
+    *,
+    attacks: Iterable[str] | None = None,
+    confidence: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+    delta: float = 1e-5,
+) -> Audit:
+    """Audits an ensemble: accuracy, memorization, and every attack on every replica in turn.
+
+    ``attacks`` names entries of `analysis.attacks.ATTACKS` or functions ``package.module:function``; by
+    default those of every audit. ``delta`` is that of the empirical epsilon.
+
+    Intervals are bootstrap intervals over replicas, complementary halves kept together; ``metrics`` also has
+    them over examples. Attack scores are computed once, with all other replicas as shadows, and redrawn;
+    `statistics.shadow_noise` adds what the shadows that all targets share make LiRA's figures vary,
+    `statistics.threshold_noise` what the thresholds that all targets of a class share make those of threshold attacks
+    vary; with leakage the bootstrap alone held confidence's AUC in 76 to 85 %, its TPR at 10 % FPR in 39 to
+    73 % of ensembles. Simulated with 32, 64 and 128 replicas, with and without leakage, 400 or 1,500
+    ensembles each, 95 % intervals of the AUC held the mean of all ensembles in 93 to 97 % for every default
+    attack that was tried (LiRA in 98.5 % with 128 replicas and no leakage; correctness, modified entropy and
+    label-only were not tried), those of TPR at 10 and 1 % FPR in 92 to 100 %. Where nothing leaked, the
+    interval of the advantage lay above 0 in 1 to 6 %, that of loss with 64 or 128 replicas in 8 to 11 %.
+
+    Raises:
+        UserError: an attack that is not known or returns something else than scores ``[R, n]``; a ``delta``
+        that is no probability below 1.
+    """
+    if not 0 <= delta < 1:
+        raise UserError(f"audit: delta {delta!r}: expected at least 0 and below 1")
+    chosen = registry.resolve(attacks)
+    options = Options(tuple(chosen), confidence, resamples, seed, delta)
+    report = _Report(ensemble, options)
+    report.training()
+    report.memorization()
+    for name, attack in chosen.items():
+        if lacking := attack.lacks(ensemble):
+            report.note(f"{name}: left out, {lacking}")
+        else:
+            report.attack(name, attack)
+    return report.finish()
+
+
+class _Report:
+    """An audit in the making: figures go in by name, with their bootstrap draws."""
+
+    def __init__(self, ensemble: Ensemble, options: Options) -> None:
+        self.ensemble, self.options = ensemble.kept(), options
+        self.members = ensemble.members
+        self.clusters = int(ensemble.clusters.max()) + 1
+        self.weights = resample(ensemble.clusters, options.resamples, options.seed)
+        self.row: dict[str, Any] = {"replicas": ensemble.replicas}
+        self.draws: dict[str, Floats] = {}
+        self.columns: dict[str, Any] = {
+            "index": np.arange(self.members.shape[1]),
+            "label": ensemble.labels_train,
+        }
+        self.metrics: list[dict[str, Any]] = []
+        self.curves: list[dict[str, Any]] = []
+        self.histograms: list[dict[str, Any]] = []
+        self.notes: list[str] = []
+        if self.clusters < 2:
+            self.note("no intervals: they need at least two independent draws of the subsets")
+        share = float(self.members.mean())
+        rarer, side = ensemble.replicas * min(share, 1 - share), "IN" if share < 0.5 else "OUT"
+        self.few = rarer < FEW
+        if self.few:
+            self.note(
+                f"only {ensemble.replicas} replicas, {rarer:.0f} {side} an example: leaving one out moves "
+                "the centre and spread of a side, which biases LiRA and calibrated loss even without leakage "
+                f"and can look like a proof of epsilon, so none is given; take at least {FEW} on each side"
+            )
+
+    def figure(self, name: str, estimate: float, draws: Floats, lower: Floats | None = None) -> None:
+        low, high = self.ends(draws, lower, self.clusters)
+        self.row |= {name: float(estimate), f"{name}_low": low, f"{name}_high": high}
+        self.draws[name] = draws
+
+    def ends(self, draws: Floats, lower: Floats | None, clusters: int) -> tuple[float, float]:
+        """The interval of draws, or with the lower end of others."""
+        confidence = self.options.confidence
+        low, high = interval(draws, clusters, confidence=confidence)
+        return low if lower is None else interval(lower, clusters, confidence=confidence)[0], high
+
+    def note(self, text: str) -> None:
+        """What holds for many attacks is said once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def training(self) -> None:
+        total = self.weights.sum(axis=1)
+        for name in ("test_accuracy", "train_accuracy"):
+            values = self.ensemble.per_replica(name)
+            self.figure(name, values.mean(), self.weights @ values / total)
+        self.row["train_seconds"] = float(self.ensemble.per_replica("seconds").mean())
+        epsilon = self.ensemble.per_replica("epsilon")
+        if np.isfinite(epsilon).all():
+            self.row |= {
+                "epsilon": float(epsilon.max()),
+                "delta": float(self.ensemble.per_replica("delta").max()),
+            }
+
+    def memorization(self) -> None:
+        """Figures and their bootstrap; a redrawn share above a threshold is biased, so draws are centred."""
+        correct = self.ensemble.signal("train", "correct")[:, 0]
+        estimates = memorization_figures(correct, self.members)
+        draws = memorization_figures(correct, self.members, self.weights)
+        names = ("memorization", "memorization_rate", "memorization_middle")
+        for name, (estimate,), drawn in zip(names, estimates, draws, strict=True):
+            self.figure(name, estimate, centred(drawn, estimate))
+        margin = self.ensemble.signal("train", "margin")[:, 0]
+        (variance,) = nonmember_variance(margin, self.members)
+        drawn = nonmember_variance(margin, self.members, self.weights)
+        self.figure("nonmember_variance", variance, centred(drawn, variance))
+        self.columns["memorization"] = memorization(correct, self.members)
+        self.columns["memorization_se"] = memorization_se(correct, self.members)
+        undefined = int(np.isnan(self.columns["memorization"]).sum())
+        if undefined:
+            self.note(f"memorization: {undefined} examples without an IN or an OUT replica were left out")
+
+    def attack(self, name: str, attack: registry.Attack) -> None:
+        scores = registry.run(name, attack, self.ensemble)
+        missing = np.isnan(scores)
+        if missing.any():
+            what = f"{int(missing.sum())} of {scores.size} scores are no number and were left out"
+            self.note(f"{name}: {what}; an attack without shadows on a side of an example gives none")
+        pooled = _Pooled(scores, self.members)
+        if not pooled.defined:
+            self.note(f"{name}: left out, no member or no non-member has a score")
+            return
+        noise = self.noise(name, attack)
+        drawn = noise(pooled)
+        self.rates(name, pooled, drawn)
+        if attack.decides:
+            self.decisions(name, pooled, drawn)
+        self.row[f"{name}_epsilon"] = self.epsilon(scores)
+        half = self.ensemble.clusters % 2 == 1
+        targets = np.stack([np.ones_like(half), half, ~half])
+        self.columns[f"risk_{name}"], *by_half = risk_by_example(scores, self.members, targets)
+        self.row[f"{name}_most_vulnerable"] = _held_out_risk(by_half) if half.any() else np.nan
+        canaries = self.ensemble.canaries
+        if len(canaries):
+            planted = _Pooled(scores[:, canaries], self.members[:, canaries])
+            if planted.defined:
+                self.rates(name, planted, noise(planted, canaries), "canary_")
+        self.histograms.append({"attack": name, **_histogram(scores, self.members)})
+        self.curves.append({"attack": name, **self.band(pooled)})
+
+    def epsilon(self, scores: Floats) -> float:
+        if self.few:
+            return np.nan
+        options, clusters = self.options, self.ensemble.clusters
+        return empirical_epsilon(
+            scores, self.members, delta=options.delta, confidence=options.confidence, clusters=clusters
+        )
+
+    def noise(self, name: str, attack: registry.Attack) -> Callable[..., Noise | None]:
+        """What draws the noise that all targets share, of figures on all examples or on some."""
+        options, clusters = self.options, self.ensemble.clusters
+        halves = halves_of(name, attack, self.ensemble) if attack.shadows else []
+        relearnt = None
+        if attack.rule and self.clusters > 3:  # else a half would be a single cluster
+            signal, labels = attack.rule.signal(self.ensemble), attack.rule.classes(self.ensemble)
+            relearnt = Relearnt(signal, self.members, labels, clusters, options.seed)
+
+        def drawn(pooled: _Pooled, columns: Ints | None = None) -> Noise | None:
+            thresholds = pooled.thinned.thresholds
+            if relearnt:
+                return relearnt.noise(pooled.by_target, pooled.calls, thresholds, options.resamples, columns)
+            if halves:
+                part = [half.on(columns) for half in halves]
+                return shared_noise(part, thresholds, options.resamples, options.seed)
+            return None
+
+        return drawn
+
+    def rates(self, name: str, pooled: _Pooled, noise: Noise | None, kind: str = "") -> None:
+        """All figures of one ROC curve, to ``row``, ``draws`` and ``metrics``."""
+        estimates, options = pooled.figures, self.options
+        draws, lower = pooled.by_target.bootstrap(self.weights, estimates, noise.gap if noise else None)
+        if noise:
+            draws = {metric: drawn + noise.figures[metric] for metric, drawn in draws.items()}
+        count = len(pooled.by_group.ins)
+        regrouped = resample(np.arange(count), options.resamples, options.seed)
+        others, others_lower = pooled.by_group.bootstrap(regrouped, estimates)
+        single = pooled.by_target.rates().figures()
+        smallest = float(pooled.by_target.outs[:, -1].min())
+        for metric, estimate in estimates.items():
+            column = f"{name}_{kind}{metric}"
+            if metric in LEVELS and pooled.nonmembers * LEVELS[metric] < 1:
+                self.note(f"{kind}{metric}: {pooled.nonmembers} non-member scores cannot resolve this level")
+                estimate, draws[metric][:], others[metric][:] = np.nan, np.nan, np.nan
+            if metric in LEVELS and smallest * LEVELS[metric] < 1:
+                single[metric][:] = np.nan
+            self.figure(column, estimate, draws[metric], lower.get(metric))
+            low, high = self.ends(others[metric], others_lower.get(metric), count)
+            known = single[metric][np.isfinite(single[metric])]
+            self.metrics.append(
+                {
+                    "attack": column.removesuffix(f"_{metric}"),
+                    "metric": metric,
+                    "estimate": estimate,
+                    "low": self.row[f"{column}_low"],
+                    "high": self.row[f"{column}_high"],
+                    "examples_low": low,
+                    "examples_high": high,
+                    "target_mean": known.mean() if len(known) else np.nan,
+                    "target_sd": known.std(ddof=1) if len(known) > 1 else np.nan,
+                }
+            )
+
+    def decisions(self, name: str, pooled: _Pooled, noise: Noise | None) -> None:
+        """The figures of what the attack calls members, by its own threshold."""
+        point = operating_point(pooled.scores, pooled.members)
+        draws = decided(pooled.calls, self.weights)
+        tpr, fpr = (
+            np.clip(draws[rate] + (noise.figures[rate] if noise else 0), 0, 1) for rate in ("tpr", "fpr")
+        )
+        ins, outs = (side[:, 1].sum() for side in pooled.calls)
+        drawn = OperatingPoint.of(tpr * ins, fpr * outs, ins, outs)
+        for key, estimate, values in zip(point._fields, point, drawn, strict=True):
+            self.figure(f"{name}_{key}", estimate, values)
+
+    def band(self, pooled: _Pooled) -> dict[str, Any]:
+        """The ROC curve as drawn, with the bootstrap's band of TPR at each FPR, scores held fixed."""
+        shown = visible(pooled.thinned)
+        fpr, tpr = pooled.thinned.fpr[shown], pooled.thinned.tpr[shown]
+        drawn = pooled.by_target.rates(self.weights[:_BAND_RESAMPLES]).tpr_at(fpr)
+        tail = (1 - self.options.confidence) / 2
+        low, high = np.quantile(drawn, [tail, 1 - tail], axis=0) if self.clusters > 1 else (np.nan, np.nan)
+        return {"fpr": fpr, "tpr": tpr, "low": low, "high": high}
+
+    def finish(self) -> Audit:
+        import pandas as pd
+
+        if len(self.ensemble.canaries):
+            self.columns["canary"] = np.isin(self.columns["index"], self.ensemble.canaries)
+
+        def joined(parts: list[dict[str, Any]]) -> pd.DataFrame:
+            return (
+                pd.concat([pd.DataFrame(part) for part in parts], ignore_index=True)
+                if parts
+                else pd.DataFrame()
+            )
+
+        return Audit(
+            row=self.row,
+            metrics=pd.DataFrame(self.metrics),
+            examples=pd.DataFrame(self.columns),
+            roc=joined(self.curves),
+            scores=joined(self.histograms),
+            draws=self.draws,
+            notes=self.notes,
+        )
+
+
+class _Pooled:
+    """The scores of all targets together, as an exact ROC curve and as counts to redraw."""
+
+    def __init__(self, scores: Floats, members: Bools) -> None:
+        self.scores, self.members = scores, members
+        known = ~np.isnan(scores)
+        self.nonmembers = int((~members & known).sum())
+        self.defined = self.nonmembers > 0 and bool((members & known).any())
+
+    @cached_property
+    def _curve(self) -> Roc:
+        return roc(self.scores, self.members)
+
+    @cached_property
+    def thinned(self) -> Roc:
+        return thin(self._curve, self.nonmembers)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        return self._curve.figures()
+
+    @cached_property
+    def _cells(self) -> NDArray[np.int32]:
+        return cells_of(self.scores, self.thinned.thresholds)
+
+    @cached_property
+    def by_target(self) -> Curves:
+        return self._by(np.arange(len(self.scores))[:, None])
+
+    @cached_property
+    def by_group(self) -> Curves:
+        """Random groups of examples: their sums vary like those of single examples, at a fixed cost."""
+        count = self.scores.shape[1]
+        return self._by(np.random.default_rng(0).permutation(count) % min(_GROUPS, count))
+
+    @cached_property
+    def calls(self) -> Curves:
+        """Scores of each target above 0, and all that there are: ``[R, 2]`` each."""
+        known = ~np.isnan(self.scores)
+        counted = [
+            np.stack([(side & (self.scores > 0)).sum(axis=1), (side & known).sum(axis=1)], axis=1)
+            for side in (self.members, ~self.members)
+        ]
+        return Curves(*(counts.astype(np.float32) for counts in counted))
+
+    def _by(self, units: NDArray[np.integer[Any]]) -> Curves:
+        return Curves.of(self._cells, self.members, units, len(self.thinned.thresholds))
+
+
+def _held_out_risk(by_half: list[Floats]) -> float:
+    """Mean per-example AUC of the 1 % at most risk: chosen on one half of the targets, seen on the other."""
+    most = max(1, round(MOST_VULNERABLE * len(by_half[0])))
+    seen = []
+    for chosen_on, judged_on in (by_half, by_half[::-1]):
+        order = np.argsort(np.nan_to_num(-chosen_on, nan=np.inf), kind="stable")
+        seen.append(judged_on[order[:most]])
+    found = np.concatenate(seen)
+    return float(np.nanmean(found)) if np.isfinite(found).any() else np.nan
+
+
+def _histogram(scores: Floats, members: Bools) -> dict[str, Floats]:
+    """Densities of member and non-member scores in equal bins over the middle 99.8 % of all."""
+    known = scores[np.isfinite(scores)]
+    sample = known[:: max(1, len(known) // 100_000)]
+    low, high = np.quantile(sample, [0.001, 0.999]) if len(sample) else (0.0, 1.0)
+    edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
+    counts = [np.histogram(scores[side], edges)[0] / max(1, side.sum()) for side in (members, ~members)]
+    width = edges[1] - edges[0]
+    return {
+        "left": edges[:-1],
+        "right": edges[1:],
+        "members": counts[0] / width,
+        "nonmembers": counts[1] / width,
+    }

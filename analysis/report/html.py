@@ -1,0 +1,85 @@
+"""One HTML file that opens offline: the page, plotly.js once, and the results as packed chunks."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import html
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from os import PathLike
+from typing import Any
+
+from analysis.report.figures.panel import THEMES
+from analysis.report.payload import chunks, packed
+from analysis.results import Tables
+from trainables.storage import Store, as_store
+
+PATH = "report.html"
+
+
+def write_report(directory: str | PathLike[str] | Store) -> str:
+    """Writes ``report.html`` from ``results/`` and the manifest, never from signals; returns where it is.
+
+    Raises:
+        UserError: the sweep has no results yet.
+    """
+    store = as_store(directory)
+    tables = Tables(store)
+    store.write(PATH, page(payload(tables), title=title(tables)).encode())
+    return f"{store}/{PATH}"
+
+
+def payload(tables: Tables) -> dict[str, str]:
+    """The page's chunks by name, packed."""
+    return {name: packed(value) for name, value in chunks(tables)}
+
+
+def title(tables: Tables) -> str:
+    """What the browser's tab says."""
+    return f"{tables.manifest.get('name', 'sweep')}: privacy and accuracy"
+
+
+def page(packed_chunks: Mapping[str, str], *, title: str, live: bool = False) -> str:
+    """The page with its chunks inside; a ``live`` one asks its own server for newer chunks."""
+    parts = {
+        "title": html.escape(title),
+        "live": "1" if live else "",
+        "style": _themes() + _asset("page.css"),
+        "chunks": "\n".join(
+            _script(name, data) for name, data in {**packed_chunks, "plotly": _plotly()}.items()
+        ),
+        "script": _asset("page.js"),
+    }
+    return re.sub(r"<!--(\w+)-->", lambda match: parts[match[1]], _asset("page.html"))
+
+
+def _script(name: str, data: str) -> str:
+    return f'<script type="text/plain" data-chunk="{html.escape(name)}">{data}</script>'
+
+
+def _asset(name: str) -> str:
+    return resources.files("analysis.report").joinpath("page", name).read_text(encoding="utf-8")
+
+
+@cache
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 9, mtime=0)).decode()
+
+
+def _themes() -> str:
+    """The themes' colours as CSS properties: by the reader's system, or as the toggle says."""
+    light, dark = (_properties(THEMES[name]) for name in ("light", "dark"))
+    return (
+        f":root{{color-scheme:light;{light}}}\n"
+        f"@media (prefers-color-scheme:dark){{:root:not([data-theme=light]){{color-scheme:dark;{dark}}}}}\n"
+        f":root[data-theme=dark]{{color-scheme:dark;{dark}}}\n"
+    )
+
+
+def _properties(colours: Mapping[str, Any]) -> str:
+    return "".join(f"--{name}:{value};" for name, value in colours.items())

@@ -1,0 +1,282 @@
+"""What the page is told: named chunks of JSON, so that it opens on the first and unpacks the others when
+asked.
+
+``summary`` holds the recipes' main columns, the panels and what every recipe shares; ``risk/<column>`` one
+risk; ``recipe/<recipe_id>`` the traces and examples of one recipe; ``pictures`` the examples' pictures;
+``tables`` the rest of the results for download.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from analysis.audit.ensemble_audit import Options
+from analysis.report import figures
+from analysis.report.figures.front import LAYOUT, MOST_BARS, front_info, risk_format, templates
+from analysis.report.figures.panel import BASE, PALETTE, SYMBOLS, THEMES, short
+from analysis.report.pictures import Pictures, notable
+from analysis.results import Risk, Tables, pretty
+
+# Columns of the summary besides the knobs: everything that the cards and the table show.
+SHOWN = {
+    "test_accuracy": "Test accuracy",
+    "train_accuracy": "Training accuracy",
+    "memorization": "Mean memorization",
+    "memorization_rate": "Memorization rate",
+    "memorization_middle": "Memorization from 0.6 to 0.85",
+    "nonmember_variance": "Variance of non-member confidence",
+    "train_seconds": "Training seconds a replica",
+    "front_probability": "Probability to be on the front",
+    "epsilon": "Epsilon (differential privacy)",
+    "replicas": "Replicas",
+}
+# Panels by section of the page.
+SECTIONS = {
+    "why": ("roc", "scores", "memorization", "pairs", "exposure", "buckets", "spread", "theory"),
+    "sweep": ("growth", "objectives"),
+}
+OF_THE_MACHINE = {"host", "log", "traceback"}  # of a failure
+MOST_ROWS = 20_000
+# Attacks times recipes whose curves are kept, so that the page of 500 recipes stays below 8 MB.
+MOST_CURVES = 2_500
+
+
+def chunks(tables: Tables) -> Iterator[tuple[str, Any]]:
+    """Names and JSON values of all that the page may show, the first needed first."""
+    yield "summary", summary(tables)
+    for risk in tables.risks.values():
+        yield f"risk/{risk.column}", risk_chunk(tables, risk)
+    attacks = drawn_attacks(tables)
+    for recipe_id in tables.recipes.index:
+        yield f"recipe/{recipe_id}", recipe_chunk(tables, str(recipe_id), attacks)
+    pictures = Pictures.read(tables.store) if tables.show_examples else None
+    yield "pictures", pictures.as_json() if pictures else {"train": {}, "test": {}, "classes": []}
+
+
+def packed(value: Any) -> str:
+    """A JSON value, compressed and as base64: text that no page has to escape."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
+
+
+def summary(tables: Tables) -> dict[str, Any]:
+    """Everything of the first view but the chosen risk."""
+    manifest = tables.manifest
+    attack, delta = tables.default_risk.attack, tables.notes.get("delta", Options.delta)
+    of_attack = {
+        f"{attack}_epsilon": f"{pretty(attack)}: epsilon at least, at delta {delta:g}",
+        f"{attack}_most_vulnerable": f"{pretty(attack)}: AUC on the 1 % most vulnerable",
+    }
+    shown = {name: title for name, title in (SHOWN | of_attack).items() if name in tables.recipes}
+    return {
+        "name": manifest.get("name", "sweep"),
+        "about": {
+            key: manifest.get(key)
+            for key in (
+                "created",
+                "seeds",
+                "versions",
+                "hardware",
+                "git",
+                "stack",
+                "seconds_per_replica",
+                "context",
+            )
+        },
+        "spec": yaml.safe_dump(manifest.get("spec", {}), sort_keys=False, allow_unicode=True),
+        "leftOut": left_out(tables),
+        "confidence": tables.notes.get("confidence"),
+        "failures": failures(tables),
+        "reference": tables.reference,
+        "showExamples": tables.show_examples,
+        "ids": tables.recipes.index.tolist(),
+        "labels": tables.recipes["label"].astype(str).tolist(),
+        "knobs": tables.knobs,
+        "columns": {name: column(tables, name) for name in (*tables.knobs, *shown)},
+        "titles": {name: pretty(name) for name in tables.knobs} | shown,
+        "risks": [
+            r._asdict() | {"title": r.title, "chance": r.chance, "format": risk_format(r)}
+            for r in tables.risks.values()
+        ],
+        "risk": tables.default_risk.column,
+        "attacks": drawn_attacks(tables),
+        "selected": figures.default_recipes(tables),
+        "front": {"traces": templates(tables), "layout": LAYOUT, "mostBars": MOST_BARS},
+        "base": BASE,
+        "themes": THEMES,
+        "palette": PALETTE,
+        "symbols": SYMBOLS,
+        "panels": {
+            name: _panel(tables, name)
+            for names in SECTIONS.values()
+            for name in names
+            if name in figures.PANELS
+        },
+        "sections": SECTIONS,
+        "tables": {name: records(table) for name, table in _shared_tables(tables)},
+    }
+
+
+def _panel(tables: Tables, name: str) -> dict[str, Any]:
+    panel = figures.PANELS[name]
+    return {
+        "title": panel.title,
+        "about": panel.about,
+        "layout": panel.layout,
+        "backdrop": panel.backdrop(tables),
+        "ofRecipe": panel.traces is not None,
+    }
+
+
+def _shared_tables(tables: Tables) -> Iterator[tuple[str, pd.DataFrame]]:
+    for name in ("claims", "history", "search"):
+        table = getattr(tables, name)
+        if not table.empty:
+            yield name, table.head(MOST_ROWS)
+
+
+def column(tables: Tables, name: str) -> dict[str, list[Any]]:
+    """A column's values, and the ends of its intervals where it has them."""
+    values = tables.recipes[name]
+    if values.dtype == bool or not pd.api.types.is_numeric_dtype(values):
+        return {"value": [_scalar(v) for v in values]}
+    out = {"value": short(values, 6)}
+    if f"{name}_low" in tables.recipes:
+        out |= {
+            "low": short(tables.recipes[f"{name}_low"], 5),
+            "high": short(tables.recipes[f"{name}_high"], 5),
+        }
+    return out
+
+
+def risk_chunk(tables: Tables, risk: Risk) -> dict[str, Any]:
+    """One risk of every recipe, with the recipes that it singles out, by position."""
+    info = front_info(tables, risk.column)
+    return {
+        **column(tables, risk.column),
+        "front": np.flatnonzero(info.on_front).tolist(),
+        "reference": info.reference,
+        "baseline": info.baseline,
+        "knee": info.knee,
+    }
+
+
+def drawn_attacks(tables: Tables) -> list[str]:
+    """The attacks whose curves the page has room for: the default risk's, then by mean AUC."""
+    auc = {r.attack: float(tables.recipes[c].mean()) for c, r in tables.risks.items() if r.metric == "auc"}
+    others = {r.attack: 0.0 for r in tables.risks.values()} | auc
+    ranked = sorted(others, key=lambda a: (a != tables.default_risk.attack, -others[a]))
+    return ranked[: max(3, MOST_CURVES // len(tables.recipes))]
+
+
+def recipe_chunk(tables: Tables, recipe_id: str, attacks: Sequence[str]) -> dict[str, Any]:
+    """What the panels below the front show of one recipe, with the curves of these attacks."""
+    knobs = tables.manifest.get("recipes", {}).get(recipe_id, {})
+    compared = tables.of_recipe("comparisons", recipe_id)
+    if not compared.empty:
+        risks = {c for c, r in tables.risks.items() if r.attack in attacks}
+        compared = compared[compared["figure"].isin(risks | SHOWN.keys())]
+    return {
+        "knobs": knobs,
+        "snippet": snippet(knobs),
+        "traces": {
+            name: [t for t in panel.traces(tables, recipe_id) if t.get("meta", attacks[0]) in attacks]
+            for name, panel in figures.PANELS.items()
+            if panel.traces
+        },
+        "comparisons": records(compared),
+        "who": who(tables, recipe_id) if tables.show_examples else {},
+    }
+
+
+def snippet(knobs: dict[str, Any]) -> str:
+    """A recipe as a block of a spec's ``grid``, ready to paste."""
+    return (
+        "- "
+        + yaml.safe_dump(
+            knobs, default_flow_style=True, sort_keys=False, width=10_000, allow_unicode=True
+        ).strip()
+    )
+
+
+def who(tables: Tables, recipe_id: str) -> dict[str, list[dict[str, Any]]]:
+    """The most memorized and most exposed training examples, with the test points they help and harm."""
+    found = notable(tables, recipe_id)
+    touched = _touched(
+        tables.of_recipe("influence", recipe_id), {i for rows in found.values() for i in rows["index"]}
+    )
+    own = ["index", "label", "memorization", "memorization_se", "canary"]
+    return {
+        kind: [
+            example | touched.get(example["index"], {})
+            for example in records(rows[[c for c in rows.columns if c in own or c.startswith("risk_")]], 3)
+        ]
+        for kind, rows in found.items()
+    }
+
+
+def _touched(
+    pairs: pd.DataFrame, train: set[int], top: int = 4
+) -> dict[int, dict[str, list[dict[str, Any]]]]:
+    """By training example, the test points that it helps and harms most, strongest first."""
+    found: dict[int, dict[str, list[dict[str, Any]]]] = {}
+    if pairs.empty:
+        return found
+    mine = pairs[pairs["train"].isin(train)].sort_values("influence", key=np.abs, ascending=False)
+    for i, kind, test, influence in zip(
+        *(mine[c].tolist() for c in ("train", "kind", "test", "influence")), strict=True
+    ):
+        points = found.setdefault(i, {}).setdefault("helps" if kind == "helper" else "harms", [])
+        if len(points) < top:
+            points.append({"test": test, "influence": _scalar(influence, 3)})
+    return found
+
+
+def left_out(tables: Tables) -> list[dict[str, Any]]:
+    """What the audit could not use or resolve, each note once with its recipes' labels."""
+    found: dict[str, list[str]] = {}
+    for label, notes in dict(tables.notes.get("notes", {})).items():
+        for note in notes:
+            found.setdefault(str(note), []).append(str(label))
+    return [{"note": note, "recipes": labels} for note, labels in found.items()]
+
+
+def failures(tables: Tables) -> list[dict[str, Any]]:
+    """What the sweep's failed trials left behind, without what tells of the machines: a report travels."""
+    found = []
+    for entry in tables.store.list("failures")[:200]:
+        try:
+            failure = dict(json.loads(tables.store.read(entry.path)))
+        except (ValueError, TypeError, FileNotFoundError):
+            failure = {}
+        found.append({"file": entry.path} | {k: v for k, v in failure.items() if k not in OF_THE_MACHINE})
+    return found
+
+
+def records(table: pd.DataFrame, digits: int = 5) -> list[dict[str, Any]]:
+    """Rows as JSON objects, numbers shortened, NaN as None."""
+    names = list(table.columns)
+    return [
+        dict(zip(names, map(_scalar, row, [digits] * len(names)), strict=True))
+        for row in table.itertuples(index=False)
+    ]
+
+
+def _scalar(value: Any, digits: int = 5) -> Any:
+    if isinstance(value, str | bool | np.bool_) or value is None:
+        return bool(value) if isinstance(value, np.bool_) else value
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return float(f"{value:.{digits}g}") if np.isfinite(value) else None
+    if isinstance(value, np.ndarray | list | tuple):
+        return [_scalar(v, digits) for v in value]
+    return None if value is pd.NaT else str(value)

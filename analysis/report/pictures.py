@@ -1,0 +1,156 @@
+"""Pictures of the examples that the page talks about, kept beside the results so that the page needs no
+data set.
+
+``results/pictures.npz`` (no pickles), for each side ``train`` and ``test``: ``<side>_index`` i8[k],
+``<side>_label`` i8[k], ``<side>_x`` u1 ``[k, C, H, W]`` for images or f4 ``[k, d]`` (first features) for
+tables; and ``class_names``.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from os import PathLike
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.results import Tables
+from trainables.storage import Store, as_store
+
+PATH = "results/pictures.npz"
+TOP = 12
+MOST = 240
+SIDE = 64
+FEATURES = 12
+
+
+class ExampleData(Protocol):
+    """What of a data set is needed: ``trainables.data.dataset.Dataset`` has it."""
+
+    @property
+    def x_train(self) -> NDArray[Any]: ...
+    @property
+    def y_train(self) -> NDArray[Any]: ...
+    @property
+    def x_test(self) -> NDArray[Any]: ...
+    @property
+    def y_test(self) -> NDArray[Any]: ...
+    @property
+    def class_names(self) -> Sequence[str] | None: ...
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The examples of both sides that were kept, by their index in the data set."""
+
+    train_index: NDArray[np.int64]
+    train_label: NDArray[np.int64]
+    train_x: NDArray[Any]
+    test_index: NDArray[np.int64]
+    test_label: NDArray[np.int64]
+    test_x: NDArray[Any]
+    class_names: tuple[str, ...] = ()
+
+    def to_bytes(self) -> bytes:
+        buffer = io.BytesIO()
+        arrays = asdict(self) | {"class_names": np.array(self.class_names, dtype=np.str_)}
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
+        return buffer.getvalue()
+
+    @staticmethod
+    def read(store: Store) -> Pictures | None:
+        """The pictures of a sweep directory, None where none were kept."""
+        try:
+            data = store.read(PATH)
+        except FileNotFoundError:
+            return None
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        return Pictures(**{**arrays, "class_names": tuple(map(str, arrays["class_names"]))})
+
+    def as_json(self) -> dict[str, Any]:
+        """For the page: by side and index, a PNG data address or the features' text; and the class names."""
+        return {side: self._side(side) for side in ("train", "test")} | {"classes": list(self.class_names)}
+
+    def _side(self, side: str) -> dict[str, dict[str, Any]]:
+        index, label, x = (getattr(self, f"{side}_{name}") for name in ("index", "label", "x"))
+        show = _png if x.ndim == 4 else _features
+        return {str(i): {"label": int(y), **show(one)} for i, y, one in zip(index, label, x, strict=True)}
+
+
+def save_pictures(directory: str | PathLike[str] | Store, dataset: ExampleData, *, top: int = TOP) -> None:
+    """Keeps the examples that the page of an audited sweep will show: most memorized, most exposed, and
+    influential.
+
+    Does nothing where the manifest says ``show_examples: false``. Call it after ``audit_sweep``.
+    """
+    store = as_store(directory)
+    tables = Tables(store)
+    if not tables.show_examples:
+        return
+    train: Counter[int] = Counter()
+    for recipe_id in tables.recipes.index:
+        train.update(
+            i for rows in notable(tables, recipe_id, top).values() for i in rows["index"].astype(int)
+        )
+    kept = [i for i, _ in train.most_common(MOST)]
+    pairs = tables.influence
+    test = (
+        [] if pairs.empty else list(Counter(pairs.loc[pairs["train"].isin(kept), "test"].astype(int)))[:MOST]
+    )
+    rows, queries = np.array(sorted(kept), np.int64), np.array(sorted(test), np.int64)
+    scale = _scale(dataset.x_train)
+    pictures = Pictures(
+        rows, dataset.y_train[rows].astype(np.int64), _small(dataset.x_train[rows], scale),
+        queries, dataset.y_test[queries].astype(np.int64), _small(dataset.x_test[queries], scale),
+        tuple(map(str, dataset.class_names or ())),
+    )  # fmt: skip
+    store.write(PATH, pictures.to_bytes())
+
+
+def notable(tables: Tables, recipe_id: str, top: int = TOP) -> dict[str, pd.DataFrame]:
+    """A recipe's ``top`` most memorized and, under the default attack, most exposed examples, worst first."""
+    table = tables.examples(recipe_id)
+    columns = {"memorized": "memorization", "exposed": f"risk_{tables.default_risk.attack}"}
+    return {
+        kind: table[table[column].notna()].sort_values(column, ascending=False, kind="stable").head(top)
+        for kind, column in columns.items()
+        if column in table
+    }
+
+
+def _scale(x: NDArray[Any]) -> tuple[float, float]:
+    """Offset and factor that bring float images to 0-255."""
+    if x.dtype == np.uint8 or x.ndim != 4:
+        return 0.0, 1.0
+    low, high = float(x.min()), float(x.max())
+    return low, 255.0 / (high - low or 1.0)
+
+
+def _small(x: NDArray[Any], scale: tuple[float, float]) -> NDArray[Any]:
+    if x.ndim != 4:
+        return x.reshape(len(x), -1)[:, :FEATURES].astype(np.float32)
+    step = max(1, -(-max(x.shape[-2:]) // SIDE))
+    shrunk = x[:, :, ::step, ::step]
+    if x.dtype == np.uint8:
+        return shrunk
+    return np.asarray(((shrunk - scale[0]) * scale[1]).round().clip(0, 255), np.uint8)
+
+
+def _png(x: NDArray[np.uint8]) -> dict[str, Any]:
+    from PIL import Image
+
+    pixels = x[0] if x.shape[0] != 3 else np.moveaxis(x, 0, -1)
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", optimize=True)
+    return {"picture": "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()}
+
+
+def _features(x: Iterable[float]) -> dict[str, Any]:
+    return {"features": " ".join(f"{value:.3g}" for value in x)}

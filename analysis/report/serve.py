@@ -1,0 +1,173 @@
+"""The report page, live: served on loopback, audited again in the background as records land."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from os import PathLike
+from typing import Any, NamedTuple
+
+from analysis.audit.sweep_audit import audit_sweep
+from analysis.report.html import page, payload, title
+from analysis.results import Tables
+from trainables.errors import UserError
+from trainables.records import Address
+from trainables.storage import Store, as_store
+
+HOST = "127.0.0.1"
+LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
+PORT = 8700
+
+
+class Progress(NamedTuple):
+    """Replicas that lie in records, and those that the manifest asks for."""
+
+    done: int
+    total: int
+
+
+def progress(store: Store) -> Progress:
+    """Counts from names of files alone; a subset seed that two records hold counts once."""
+    manifest = Tables(store).manifest
+    wanted, context = manifest.get("recipes", {}), manifest.get("context_id")
+    first, count = manifest.get("first_seed", 0), manifest.get("seeds", 0)
+    addresses = filter(None, (Address.parse(entry.path) for entry in store.list("records")))
+    mine = (a for a in addresses if a.context_id == context and a.recipe_id in wanted)
+    done = {(a.recipe_id, seed) for a in mine for seed in a.seeds if first <= seed < first + count}
+    return Progress(len(done), len(wanted) * count)
+
+
+class Live:
+    """What the page sees now: progress, the packed results of the last audit, and their version."""
+
+    def __init__(self, store: Store, audit: Callable[[Store], object] = audit_sweep) -> None:
+        self.store, self._audit = store, audit
+        self.progress, self.version, self.note = progress(store), "", "Waiting for records"
+        self.chunks: dict[str, str] = {}
+        self._audited = 0
+
+    def refresh(self) -> None:
+        """Audits when there are more replicas than at the last audit; a failure is told, never raised."""
+        try:
+            self.progress = progress(self.store)
+            if not self.version:
+                self._adopt_results()
+            if self.progress.done > self._audited:
+                self.note = "Auditing what has landed"
+                done = self.progress.done
+                self._audit(self.store)
+                self._publish(done)
+            self.note = "" if self.version else "Waiting for records"
+        except UserError as error:
+            self._audited = self.progress.done
+            self.note = str(error)
+        except Exception as error:  # the page must outlive whatever a half-finished sweep does to an audit
+            self._audited = self.progress.done
+            self.note = f"The audit failed: {type(error).__name__}: {error}"
+
+    def _adopt_results(self) -> None:
+        """Shows results that are there already, without auditing where they cover every record."""
+        if self.store.exists("results/recipes.parquet"):
+            self._publish(int(Tables(self.store).recipes["replicas"].sum()))
+
+    def _publish(self, replicas: int) -> None:
+        tables = Tables(self.store)
+        self.chunks = payload(tables)
+        self._audited = replicas
+        self.version = f"{replicas}-{hash(tuple(self.chunks.values())) & 0xFFFFFFFF:x}"
+
+    def status(self) -> dict[str, Any]:
+        return {**self.progress._asdict(), "version": self.version, "note": self.note}
+
+
+class LiveServer:
+    """A server of one sweep directory, for use in ``with``; ``url`` is where it answers.
+
+    Binds to loopback only and refuses requests that name another host, so that no web page elsewhere can
+    read results through the reader's browser.
+
+    Raises:
+        UserError: the port is taken, or the directory is no sweep.
+    """
+
+    def __init__(
+        self, directory: str | PathLike[str] | Store, port: int = PORT, *, interval: float = 3.0
+    ) -> None:
+        store = as_store(directory)
+        if not store.exists("manifest.json"):
+            raise UserError(f"{store}: not a sweep directory, it has no manifest.json")
+        self.live = Live(store)
+        self._interval, self._stopped = interval, threading.Event()
+        html = page({}, title=title(Tables(store)), live=True).encode()
+        try:
+            self._server = ThreadingHTTPServer((HOST, port), _handler(self.live, html))
+        except OSError as error:
+            raise UserError(
+                f"port {port} on {HOST} cannot be had ({error.strerror}); choose another by --port"
+            ) from None
+        self.url = f"http://{HOST}:{self._server.server_port}/"
+
+    def __enter__(self) -> LiveServer:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._watch, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _watch(self) -> None:
+        while not self._stopped.is_set():
+            self.live.refresh()
+            self._stopped.wait(self._interval)
+
+    def wait(self) -> None:
+        """Until someone stops it."""
+        self._stopped.wait()
+
+
+def serve(
+    directory: str | PathLike[str] | Store, port: int = PORT, *, announce: Callable[[str], None] = print
+) -> None:
+    """Serves the live page until interrupted; ``port`` 0 takes any free one."""
+    with LiveServer(directory, port) as server, suppress(KeyboardInterrupt):
+        announce(server.url)
+        server.wait()
+
+
+def _handler(live: Live, html: bytes) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.headers.get("Host", "").rsplit(":", 1)[0] not in LOOPBACK:
+                self.send_error(HTTPStatus.FORBIDDEN, "only this machine may ask")
+                return
+            if self.path == "/":
+                self._answer(html, "text/html; charset=utf-8")
+            elif self.path == "/version":
+                self._answer(json.dumps(live.status()).encode(), "application/json")
+            elif self.path == "/payload":
+                self._answer(json.dumps(live.chunks).encode(), "application/json")
+            else:
+                self.send_error(HTTPStatus.NOT_FOUND)
+
+        def _answer(self, body: bytes, kind: str) -> None:
+            self.send_response(HTTPStatus.OK)
+            for name, value in (
+                ("Content-Type", kind),
+                ("Content-Length", str(len(body))),
+                ("Cache-Control", "no-store"),
+                ("X-Content-Type-Options", "nosniff"),
+            ):
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Quiet: the terminal belongs to whoever started the server."""
+
+    return Handler

@@ -1,0 +1,1 @@
+"""Curves, intervals, and the noise of what all targets share: shadows and thresholds."""

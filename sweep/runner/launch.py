@@ -1,0 +1,177 @@
+"""Plan -> Ray Tune -> records -> audit -> report: ``run``, the whole of ``flatleak run``."""
+
+from __future__ import annotations
+
+import io
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+
+from sweep.cluster import require_local, resolve
+from sweep.runner import lease
+from sweep.runner.manifest import require_manifest, require_usable
+from sweep.runner.search import require_optuna
+from sweep.runner.stages import clear, step
+from sweep.runner.trainer import Trained, Trainer
+from sweep.spec.schema import SweepSpec
+from sweep.watch.front_table import show_front
+from sweep.watch.loggers import make_loggers
+from trainables.records import Context, content_id
+from trainables.storage import Store, as_store
+
+if TYPE_CHECKING:
+    from trainables.data.dataset import Dataset
+
+STATE = "results/state.txt"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run did, for the terminal and for ``--json``."""
+
+    directory: str
+    trained: Trained
+    seconds: float
+
+    @property
+    def exit_code(self) -> int:
+        """0 all there, 1 replicas given up, 130 interrupted."""
+        return 130 if self.trained.interrupted else int(bool(self.trained.failed or self.trained.fatal))
+
+    def to_json(self) -> dict[str, Any]:
+        done = self.trained
+        return {
+            "directory": self.directory,
+            "replicas": done.replicas,
+            "present": done.present,
+            "trained": done.trained,
+            "failed": [block.name for block in done.failed],
+            "fatal": done.fatal,
+            "interrupted": done.interrupted,
+            "set_aside": list(done.set_aside),
+            "seconds": round(self.seconds, 2),
+            "exit_code": self.exit_code,
+        }
+
+
+def run(
+    spec: SweepSpec,
+    out: str | Path | Store | None = None,
+    *,
+    address: str | None = None,
+    analyse: bool = True,
+    console: Console | None = None,
+) -> Outcome:
+    """Trains what is missing of a sweep and nothing else, audits it and writes the report.
+
+    Args:
+        spec: what to sweep.
+        out: the sweep directory, a path or URI; ``runs/<name>`` by default.
+        address: a Ray cluster that this machine is in (``auto``, ``host:port``); else that of RAY_ADDRESS,
+            else Ray is embedded here.
+        analyse: audit and report at the end, where every replica is there or given up.
+        console: where progress goes; standard error by default.
+
+    Raises:
+        UserError: a mistake in the spec or an unusable directory, before anything is trained or written; a
+            search none of whose recipes could be trained.
+        RunError: something else failed than a trial.
+    """
+    from analysis.attacks import registry as attacks
+    from trainables.data.dataset import load_dataset
+    from trainables.engine.stack import check
+    from trainables.models import resolve_model
+
+    started = time.monotonic()
+    console = console or Console(stderr=True)
+    store = as_store(out if out is not None else Path("runs") / spec.name)
+    require_usable(store)
+    loggers = make_loggers(spec.loggers, spec.name)
+    if spec.search is not None:
+        require_optuna()
+    attacks.resolve(spec.attacks)
+    if resolve(address) == "local":
+        require_local(spec.resources.demand)
+    with step(store, console, f"loading dataset {spec.dataset['name']}"):
+        dataset = load_dataset(spec.dataset)
+    model = resolve_model(spec.model)
+    with step(store, console, f"trying model {model['name']}"):
+        check([*spec.recipes, *spec.corners], dataset, model, spec.subsets.rule, spec.queries)
+    for name, logger in zip(spec.loggers, loggers, strict=True):
+        with step(store, console, f"opening logger {name}"):
+            logger.setup()
+    context = Context(
+        dataset=spec.dataset,
+        fingerprint=dataset.fingerprint,
+        model=model,
+        subsets=spec.subsets.rule,
+        sweep_seed=spec.sweep_seed,
+        queries=spec.queries,
+        curvature=spec.curvature,
+    )
+    with (
+        lease.hold(store) as held,
+        Trainer(spec, store, context, dataset, address, console, held.publish, list(spec.recipes)) as trainer,
+    ):
+        trained = _train(spec, trainer)
+        if not trained.fatal:
+            clear(store)
+        if analyse and trained.replicas_there and not trained.interrupted and not trained.fatal:
+            analyse_sweep(store, dataset, console)
+    return Outcome(str(store), trained, time.monotonic() - started)
+
+
+def _train(spec: SweepSpec, trainer: Trainer) -> Trained:
+    """The grid, then what the search finds beside it; of what it dropped only what failed is counted."""
+    trained = trainer.train(spec.recipes, spec.subsets.range)
+    if spec.search is None or trained.interrupted or trained.fatal:
+        return trained
+    from sweep.runner.search import Search
+
+    search = Search(spec, spec.search, trainer)
+    found, stopped = search.run()
+    if stopped:
+        return replace(stopped, failed=tuple(search.failed))
+    listed = {recipe.recipe_id: recipe for recipe in [*spec.recipes, *found]}
+    trainer.listed = list(listed.values())
+    verified = trainer.train(trainer.listed, spec.subsets.range)
+    return replace(
+        verified,
+        present=verified.present - trained.trained,
+        trained=verified.trained + trained.trained,
+        failed=(*search.failed, *verified.failed),
+        set_aside=trained.set_aside + verified.set_aside,
+    )
+
+
+def analyse_sweep(store: Store, dataset: Dataset, console: Console) -> None:
+    """Audits every ensemble, draws the report and shows the front; with nothing changed only the last."""
+    from analysis.audit.sweep_audit import audit_sweep
+    from analysis.report.html import write_report
+    from analysis.report.pictures import save_pictures
+
+    state = _state(store)
+    if not store.exists(STATE) or store.read(STATE) != state:
+        with console.status("auditing") as status:
+            audit_sweep(store, on_recipe=lambda label: status.update(f"auditing {escape(label)}"))
+        with console.status("drawing the report"):
+            save_pictures(store, dataset)
+            write_report(store)
+        store.write(STATE, state)
+    show_front(console, pd.read_parquet(io.BytesIO(store.read("results/recipes.parquet"))))
+
+
+def _state(store: Store) -> bytes:
+    """What results follow from, by content: the records, the manifest and the release that audits them."""
+    manifest = require_manifest(store)
+    parts = {
+        name: manifest.get(name) for name in ("context_id", "recipes", "reference", "seeds", "first_seed")
+    }
+    records = [(entry.path, entry.size) for entry in store.list("records")]
+    audit = {name: manifest.get(name) for name in ("audit", "versions", "show_examples")}
+    return content_id({**parts, **audit, "records": records}).encode()

@@ -1,0 +1,78 @@
+"""The steps of a run: what one does is shown while it lasts, and named in one line where it fails."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+
+from trainables.errors import RunError, UserError
+from trainables.storage import Store
+
+FILE = "failures/run.json"
+
+
+@contextmanager
+def step(store: Store, console: Console, doing: str) -> Iterator[None]:
+    """A ``named`` step that is shown while it lasts."""
+    with named(store, doing), console.status(escape(doing)):
+        yield
+
+
+@contextmanager
+def named(store: Store, doing: str) -> Iterator[None]:
+    """Says what was being done where it fails.
+
+    Raises:
+        UserError: raised inside, here or in a task of Ray's, whose own text of it is a whole traceback.
+        RunError: whatever else was raised; the traceback is kept in ``FILE``.
+    """
+    try:
+        yield
+    except Exception as error:
+        cause, says = _cause(error), reason(error)
+        if isinstance(cause, UserError):
+            raise cause from None
+        kept = _keep(store, {"step": doing, "error": says, "traceback": _public(traceback.format_exc())})
+        raise RunError(f"{doing}: {says.rstrip('.')}; {kept}") from error
+
+
+def reason(error: BaseException) -> str:
+    """Kind and first line of what was raised first."""
+    cause = _cause(error)
+    return _public(f"{type(cause).__name__}: {next(iter(str(cause).strip().splitlines()), 'no message')}")
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What was raised first: in a task, which Ray wraps, or in a callback, where Tune raises its text."""
+    cause = getattr(error, "cause", None) or error
+    while cause.__context__ is not None and str(cause).startswith("Traceback"):
+        cause = cause.__context__
+    return cause
+
+
+def _keep(store: Store, about: dict[str, str]) -> str:
+    failure = {**about, "host": socket.gethostname(), "time": time.time()}
+    try:
+        store.write(FILE, json.dumps(failure, indent=1).encode())
+    except OSError:  # perhaps the very reason
+        return f"{store} does not take its traceback"
+    return f"its traceback is in {store}/{FILE}"
+
+
+def _public(text: str) -> str:
+    """Without the credentials of addresses, which errors of servers repeat."""
+    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
+
+
+def clear(store: Store) -> None:
+    """Forgets the failure of an earlier run."""
+    if store.exists(FILE):
+        store.delete(FILE)

@@ -1,0 +1,251 @@
+"""Hands the missing blocks to Ray Tune and waits: the only file that runs trials."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import tempfile
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from sweep.cluster import Cluster, Demand, connected, local_hardware
+from sweep.runner.manifest import make_manifest, read_manifest, write_manifest
+from sweep.runner.plan import Inventory, cut, guided, take_stock
+from sweep.runner.stages import named, step
+from sweep.runner.timing import Speed, measure, passes
+from sweep.runner.workload import Workload
+from sweep.spec.schema import SweepSpec
+from sweep.watch.loggers import make_loggers
+from trainables.data.dataset import Dataset
+from trainables.recipe import Recipe
+from trainables.records import Context
+from trainables.storage import Store
+from trainables.trial import Block, Failures, Job, trial
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What one call of ``Trainer.train`` did. ``failed`` are the blocks given up."""
+
+    replicas: int
+    present: int
+    trained: int
+    failed: tuple[Block, ...] = ()
+    interrupted: bool = False
+    fatal: str | None = None
+    set_aside: tuple[str, ...] = ()
+
+    @property
+    def replicas_there(self) -> int:
+        """Replicas that have a record now."""
+        return self.present + self.trained
+
+
+@dataclass
+class Trainer:
+    """Trains replicas of one context on one cluster; connects when there is something to train.
+
+    Use as a context manager; ``train`` may be called again with other recipes and seeds. ``listed`` are the
+    recipes that the manifest names, so that the audit sees them.
+    """
+
+    spec: SweepSpec
+    store: Store
+    context: Context
+    dataset: Dataset
+    address: str | None
+    console: Console
+    publish: Callable[[dict[str, Any]], None]
+    listed: list[Recipe]
+    _open: ExitStack = field(default_factory=ExitStack)
+    _cluster: Cluster | None = None
+    _data: Any = None
+    _speed: Speed | None = None
+
+    def __enter__(self) -> Trainer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def train(self, recipes: Sequence[Recipe], seeds: range) -> Trained:
+        """Trains every replica without a record; returns when all are there or given up."""
+        by_id = {recipe.recipe_id: recipe for recipe in recipes}
+        stock = take_stock(self.store, list(by_id), self.context.context_id, seeds)
+        for problem in stock.set_aside:
+            self.console.print(
+                f"[yellow]set aside, will be trained again:[/] {escape(problem)}", highlight=False
+            )
+        if not stock.missing:
+            self._write_manifest(self._remembered())
+            return Trained(stock.done.size, stock.done.size, 0, set_aside=stock.set_aside)
+        cluster = self._connect()
+        speed = self._measure(max(recipes, key=passes), cluster)
+        self._write_manifest(speed)
+        blocks = self._cut(stock, by_id, speed, cluster)
+        return self._fit(blocks, stock, by_id, speed)
+
+    def _connect(self) -> Cluster:
+        if self._cluster is None:
+            import ray
+
+            with self._step("starting Ray" if not self.address else f"connecting to {self.address}"):
+                self._cluster = self._open.enter_context(connected(self.address, self._lost))
+            if self._cluster.url:
+                self.console.print(f"Ray dashboard: {self._cluster.url}", highlight=False)
+            with self._step("putting the data where trials read them"):
+                self._data = ray.put(self.dataset)
+        return self._cluster
+
+    def _lost(self) -> None:
+        """Ends the process, as Ray is about to, but not without a word."""
+        self.console.show_cursor()
+        self.console.print(
+            "[red]stopped:[/] the Ray cluster is lost, its head answers no more; what was trained is kept,"
+            f" the same command on a cluster that answers goes on with {escape(str(self.store))}",
+            soft_wrap=True,
+        )
+        os._exit(1)
+
+    def _remembered(self) -> Speed | None:
+        """What an earlier run of this context measured. Its stack is binding: bits depend on it."""
+        previous = read_manifest(self.store) or {}
+        if self._speed or previous.get("context_id") != self.context.context_id or not previous.get("stack"):
+            return self._speed
+        return Speed(previous["stack"], previous.get("trials_per_gpu"), previous.get("seconds_per_pass"))
+
+    def _measure(self, recipe: Recipe, cluster: Cluster) -> Speed:
+        if self._speed is None:
+            where = (self._device, self._threads, self.spec.compile)
+            work = Workload(recipe, self._data, self.context, *where)
+            self._speed = measure(self.spec, work, cluster, self._remembered(), self._step, self._say)
+        return self._speed
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def _step(self, doing: str) -> AbstractContextManager[None]:
+        return step(self.store, self.console, doing)
+
+    def _demand(self, speed: Speed | None) -> Demand:
+        """Of a trial."""
+        return self.spec.resources.shared_by(speed.trials_per_gpu if speed else None).demand
+
+    @property
+    def _device(self) -> str:
+        return "cuda" if self.spec.resources.gpu else "cpu"
+
+    @property
+    def _threads(self) -> int:
+        return max(1, int(self.spec.resources.cpu))
+
+    def _write_manifest(self, speed: Speed | None) -> None:
+        mean = sum(map(passes, self.listed)) / max(len(self.listed), 1)
+        per_pass = speed.seconds_per_pass if speed else None
+        previous = read_manifest(self.store)
+        hardware = (previous or {}).get("hardware") or local_hardware()
+        manifest = make_manifest(
+            self.spec,
+            self.listed,
+            self.context,
+            self._cluster.hardware(self._demand(speed)) if self._cluster else hardware,
+            previous,
+            **(asdict(speed) if speed else {}),
+            seconds_per_replica=per_pass * mean if per_pass else None,
+        )
+        write_manifest(self.store, self.spec, manifest)
+
+    def _cut(
+        self, stock: Inventory, by_id: Mapping[str, Recipe], speed: Speed, cluster: Cluster
+    ) -> tuple[Block, ...]:
+        seconds = {recipe_id: speed.replica(recipe) for recipe_id, recipe in by_id.items()}
+        fixed = self.spec.block
+        slots = cluster.slots(self._demand(speed))
+        size = guided(slots, speed.stack, seconds) if fixed == "auto" else lambda *_: fixed
+        knobs = {recipe_id: recipe.knobs for recipe_id, recipe in by_id.items()}
+        return cut(stock, knobs, self.context.context_id, size=size, seconds=seconds)
+
+    def _fit(
+        self, blocks: tuple[Block, ...], stock: Inventory, by_id: Mapping[str, Recipe], speed: Speed
+    ) -> Trained:
+        from ray import tune
+
+        from sweep.watch.gauges import Figures
+        from sweep.watch.progress import Bar, Tally, Watch
+
+        job = Job(
+            run_id=uuid.uuid4().hex,
+            store=self.store,
+            context=self.context,
+            blocks=blocks,
+            stack=speed.stack,
+            threads=self._threads,
+            device=self._device,
+            compile=self.spec.compile,
+            progress_seconds=60 * self.spec.progress_minutes,
+        )
+        tally = Tally(blocks, {recipe_id: speed.replica(recipe) for recipe_id, recipe in by_id.items()})
+        watch = Watch(
+            tally, lambda block, error: Failures(job, block).add(error, error, "the driver's", last=True)
+        )
+        present = stock.done.size - stock.missing
+        figures = Figures(self.spec.name, by_id, stock, tally, self.publish)
+        for name in ("ray.tune", "ray.train", "ray.air"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # failures are recorded
+        with (
+            tempfile.TemporaryDirectory(prefix="flatleak-tune-") as scratch,
+            named(self.store, "training"),
+            Bar(self.console, tally, present) as bar,
+            _interrupts_kept(),
+        ):
+            trainable = tune.with_parameters(trial, job=job, dataset=self._data)
+            trainable.__name__ = f"flatleak {self.spec.name}"  # what Ray's dashboard calls the actors
+            tuner = tune.Tuner(
+                tune.with_resources(trainable, self._demand(speed)),
+                param_space={"block": tune.grid_search(list(range(len(blocks))))},
+                tune_config=tune.TuneConfig(
+                    reuse_actors=True,
+                    trial_name_creator=lambda t: blocks[t.config["block"]].name,
+                    trial_dirname_creator=lambda t: t.trial_id,
+                ),
+                run_config=tune.RunConfig(
+                    name=self.spec.name,
+                    storage_path=self.spec.tune_dir or (None if self.spec.loggers else scratch),
+                    failure_config=tune.FailureConfig(max_failures=-1),
+                    callbacks=[watch, figures, bar, *make_loggers(self.spec.loggers, self.spec.name)],
+                    stop=watch,
+                    verbose=0,
+                ),
+            )
+            tuner.fit()
+        return Trained(
+            replicas=stock.done.size,
+            present=present,
+            trained=sum(len(b) for i, b in enumerate(blocks) if i in tally.finished - tally.failed),
+            failed=tuple(blocks[i] for i in sorted(tally.failed)),
+            interrupted=len(tally.finished) < len(blocks) and not watch.fatal,
+            fatal=watch.fatal,
+            set_aside=stock.set_aside,
+        )
+
+
+@contextmanager
+def _interrupts_kept() -> Iterator[None]:
+    """Tune leaves its own SIGINT handler behind, which would swallow a Ctrl+C during the audit."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():  # else neither Tune nor this may set it
+            signal.signal(signal.SIGINT, before)

@@ -1,0 +1,1 @@
+"""What to sweep: a YAML file, read, explained and validated."""

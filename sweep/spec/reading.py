@@ -1,0 +1,105 @@
+"""YAML text -> plain mappings, ``--set`` overrides, and the import strings that they would run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from trainables.errors import UserError
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice and reads ``5e-4`` as a number, as YAML 1.2 does."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = next((key for i, key in enumerate(keys) if key in keys[:i]), None)
+        if twice is not None:
+            raise yaml.MarkedYAMLError(problem=f"key {twice!r} is given twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def parse(text: str, source: str = "spec") -> dict[str, Any]:
+    """The mapping that YAML ``text`` holds; ``source`` names it in errors."""
+    try:
+        value = yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"{source}:{mark.line + 1}" if mark else source
+        raise UserError(f"{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{source}: expected a mapping such as 'name: digits', found {type(value).__name__}")
+    return value
+
+
+def override(values: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+    """Applies ``key.sub=value`` assignments; values are YAML, ``grid[1].rho`` counts from 0.
+
+    >>> override({"training": {"epochs": 40}, "model": "mlp"}, ["training.epochs=5", "model.hidden=[8]"])
+    {'training': {'epochs': 5}, 'model': {'name': 'mlp', 'hidden': [8]}}
+    """
+    result = _copy(values)
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key:
+            raise UserError(f"--set {assignment!r}: expected key=value, such as training.epochs=5")
+        value = parse(f"value: {text}", f"--set {assignment}")["value"]
+        _assign(result, _steps(key), value, assignment)
+    return result
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copy(v) for key, v in value.items()}
+    return [_copy(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _steps(key: str) -> list[str | int]:
+    parts = re.sub(r"\[(\d+)\]", r".\1", key).split(".")
+    return [int(part) if part.isdigit() else part for part in parts]
+
+
+def _assign(target: Any, steps: list[str | int], value: Any, assignment: str) -> None:
+    *path, last = steps
+    for i, step in enumerate(path):
+        if isinstance(target, dict) and isinstance(target.get(step), str) and step in ("dataset", "model"):
+            target[step] = {"name": target[step]}
+        if isinstance(target, dict) and isinstance(step, str):
+            target = target.setdefault(step, {})
+        else:
+            target = _item(target, step, steps[: i + 1], assignment)
+    if isinstance(target, dict):
+        target[last] = value
+    else:
+        _item(target, last, steps, assignment)
+        target[last] = value
+
+
+def _item(target: Any, step: str | int, steps: list[str | int], assignment: str) -> Any:
+    where = ".".join(map(str, steps))
+    if not isinstance(target, list) or not isinstance(step, int):
+        holder = ".".join(map(str, steps[:-1]))
+        raise UserError(f"--set {assignment!r}: {holder} is not a mapping that could hold this key")
+    if step >= len(target):
+        raise UserError(f"--set {assignment!r}: {where}: expected an index below {len(target)}")
+    return target[step]
+
+
+def import_strings(values: Any, at: str = "") -> Iterator[tuple[str, str]]:
+    """Every (place, ``package.module:attribute``) of a raw spec: code that reading it would run."""
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            yield from import_strings(value, f"{at}.{key}" if at else str(key))
+    elif isinstance(values, list):
+        for i, value in enumerate(values):
+            yield from import_strings(value, f"{at}[{i}]")
+    elif isinstance(values, str) and re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", values):
+        yield at, values

@@ -1,0 +1,1 @@
+"""Watches a sweep: status, the terminal's bar, Prometheus, Grafana and Tune's loggers."""

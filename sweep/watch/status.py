@@ -1,0 +1,255 @@
+"""``flatleak status``: what a sweep directory holds and what happens to it now, without Ray."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.measure import Measurement
+from rich.table import Table
+
+from sweep.runner import lease
+from sweep.runner.manifest import require_manifest
+from trainables.recipe import labels
+from trainables.records import Address, RecordError, RecordFile
+from trainables.storage import Store
+
+SAMPLE = 8  # records a recipe whose figures are read; more would make a large sweep on an object store slow
+REFRESH = 2.0  # seconds between looks with --watch
+
+
+@dataclass(frozen=True)
+class RecipeStatus:
+    """Replicas of one recipe by state, and means over its latest records; None before there is any."""
+
+    recipe_id: str
+    label: str
+    done: int
+    running: int
+    failed: int
+    missing: int
+    test_accuracy: float | None
+    train_accuracy: float | None
+    final_loss: float | None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A block that was given up: why, and where its record and its log lie."""
+
+    block: str
+    seeds: int
+    attempts: int
+    error: str
+    file: str
+    log: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """A sweep at one moment. ``rate`` (replicas a second) and ``time_left`` (seconds) while it is driven."""
+
+    name: str
+    directory: str
+    seeds: int
+    recipes: tuple[RecipeStatus, ...]
+    failures: tuple[Failure, ...]
+    driver: str | None
+    rate: float | None
+    time_left: float | None
+
+    @property
+    def done(self) -> int:
+        return sum(recipe.done for recipe in self.recipes)
+
+    @property
+    def total(self) -> int:
+        return self.seeds * len(self.recipes)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "done": self.done, "total": self.total}
+
+
+def status(store: Store) -> Status:
+    """Looks at a sweep directory.
+
+    Raises:
+        UserError: it is not a sweep directory.
+    """
+    manifest = require_manifest(store)
+    first = manifest.get("first_seed", 0)
+    wanted = range(first, first + manifest["seeds"])
+    records = _records(store, manifest)
+    done = {recipe_id: _seeds(found, wanted) for recipe_id, found in records.items()}
+    driver = lease.driver(store)
+    if driver and not driver.alive(store):
+        driver = None
+    figures: dict[str, Any] = driver.figures if driver else {}
+    running = {recipe_id: now["running"] for recipe_id, now in figures.get("recipes", {}).items()}
+    failures, failed = _failures(store, manifest["context_id"], done, wanted)
+    rows = []
+    with ThreadPoolExecutor(8) as pool:
+        means = pool.map(lambda found: _means(store, found), records.values())
+        names = labels(manifest["recipes"].values())
+        for recipe_id, label, mean in zip(records, names, means, strict=True):
+            have, lost = len(done[recipe_id]), len(failed[recipe_id])
+            now = min(running.get(recipe_id, 0), len(wanted) - have - lost)
+            rows.append(
+                RecipeStatus(recipe_id, label, have, now, lost, len(wanted) - have - lost - now, **mean)
+            )
+    return Status(
+        manifest["name"],
+        str(store),
+        len(wanted),
+        tuple(rows),
+        failures,
+        str(driver) if driver else None,
+        figures.get("rate"),
+        figures.get("time_left"),
+    )
+
+
+def _records(store: Store, manifest: dict[str, Any]) -> dict[str, list[Address]]:
+    """The records of each recipe in the manifest's context."""
+    found: dict[str, list[Address]] = {recipe_id: [] for recipe_id in manifest["recipes"]}
+    for entry in store.list("records"):
+        address = Address.parse(entry.path)
+        if address and address.context_id == manifest["context_id"] and address.recipe_id in found:
+            found[address.recipe_id].append(address)
+    return found
+
+
+def _seeds(addresses: Iterable[Address], wanted: range) -> set[int]:
+    return {seed for address in addresses for seed in address.seeds if seed in wanted}
+
+
+def _means(store: Store, addresses: list[Address]) -> dict[str, float | None]:
+    """Means over a few records, evenly spread over the seeds."""
+    spread = sorted(addresses, key=lambda a: a.first)[:: max(1, -(-len(addresses) // SAMPLE))]
+    sums: dict[str, float] = defaultdict(float)
+    replicas = 0
+    for address in spread:
+        record = RecordFile(store, address.path)
+        try:
+            values = {name: record[name] for name in ("test_accuracy", "train_accuracy", "final_loss")}
+        except (RecordError, FileNotFoundError):  # the next run sets it aside; a look changes nothing
+            continue
+        replicas += len(address.seeds)
+        for name, value in values.items():
+            sums[name] += float(value.sum())
+    names = ("test_accuracy", "train_accuracy", "final_loss")
+    return {name: sums[name] / replicas if replicas else None for name in names}
+
+
+def _failures(
+    store: Store, context_id: str, done: dict[str, set[int]], wanted: range
+) -> tuple[tuple[Failure, ...], dict[str, set[int]]]:
+    """Blocks given up, and their seeds by recipe, where no record has come since."""
+    failures = []
+    seeds: dict[str, set[int]] = {recipe_id: set() for recipe_id in done}
+    for entry in store.list("failures"):
+        address = Address.parse(entry.path.removesuffix(".json") + ".npz")
+        if address is None or address.context_id != context_id or address.recipe_id not in done:
+            continue
+        lost = _seeds([address], wanted) - done[address.recipe_id]
+        try:
+            about = json.loads(store.read(entry.path))
+        except (FileNotFoundError, ValueError):
+            continue
+        if lost and about["given_up"]:
+            seeds[address.recipe_id] |= lost
+            failures.append(
+                Failure(
+                    about["block"], len(lost), about["attempts"], about["error"], entry.path, about["log"]
+                )
+            )
+    return tuple(failures), seeds
+
+
+def show(console: Console, store: Store, *, watch: bool = False) -> Status:
+    """Prints the table; with ``watch``, keeps it fresh until nobody drives the sweep."""
+    now = status(store)
+    if not watch:
+        for part in _parts(now, console):  # text is left to the terminal to wrap: a path can then be copied
+            console.print(part, soft_wrap=isinstance(part, str))
+        return now
+    with Live(Group(*_parts(now, console)), console=console, auto_refresh=False) as live:
+        while now.driver and now.done < now.total:
+            time.sleep(REFRESH)
+            now = status(store)
+            live.update(Group(*_parts(now, console)), refresh=True)
+    return now
+
+
+def _parts(now: Status, console: Console) -> list[Table | str]:
+    parts: list[Table | str] = [_headline(now), _fitting(now, console)]
+    for failure in now.failures:
+        parts.append(
+            f"[red]given up:[/] {escape(failure.block)} after {failure.attempts} attempts: "
+            f"{escape(failure.error)}\n"
+            f"  traceback: {escape(now.directory)}/{failure.file}\n"
+            f"  log: {escape(failure.log)}"
+        )
+    return parts
+
+
+COLUMNS: dict[str, Callable[[RecipeStatus], str]] = {  # those that are needed least come last
+    "done": lambda r: str(r.done),
+    "running": lambda r: str(r.running),
+    "failed": lambda r: f"[red]{r.failed}[/]" if r.failed else "0",
+    "missing": lambda r: str(r.missing),
+    "test %": lambda r: _percent(r.test_accuracy),
+    "train %": lambda r: _percent(r.train_accuracy),
+    "loss": lambda r: _number(r.final_loss),
+}
+KEPT = 5  # columns at any width
+
+
+def _fitting(now: Status, console: Console) -> Table:
+    """As many columns as the console has room for; where even the kept ones have none, recipes wrap."""
+    names = list(COLUMNS)
+    unbounded = console.options.update(max_width=10_000)
+    while (
+        len(names) > KEPT and Measurement.get(console, unbounded, _table(now, names)).maximum > console.width
+    ):
+        names.pop()
+    return _table(now, names)
+
+
+def _table(now: Status, names: Iterable[str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("recipe")
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    for r in now.recipes:
+        table.add_row(escape(r.label), *(COLUMNS[name](r) for name in names))
+    return table
+
+
+def _headline(now: Status) -> str:
+    line = f"[bold]{escape(now.name)}[/] {now.done}/{now.total} replicas"
+    if now.driver:
+        speed = f", {now.rate:.2g} replicas/s" if now.rate else ""
+        left = f", {lease.age(now.time_left)} left" if now.time_left is not None else ""
+        return f"{line}{speed}{left}; driven by {now.driver}"
+    if now.done == now.total:
+        return f"{line}, complete"
+    where = now.directory if "://" not in now.directory else "SPEC"
+    spec = f"{where}/spec.yaml" if where != "SPEC" else where
+    return f"{line}; nobody drives it, go on with `{escape(f'flatleak run {spec} --out {now.directory}')}`"
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.2f}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"

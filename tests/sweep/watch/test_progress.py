@@ -1,0 +1,64 @@
+"""What counts as a trial's own fault, and what the clock says, against counting by hand."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import ray
+from ray._private import state
+
+from sweep.watch.progress import Tally, Watch
+from trainables.records import Address
+from trainables.trial import Block
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    """One block of four replicas; actor ``a1`` runs on node a. The tests say which nodes live."""
+    blocks = [Block({"optimizer": "sgd"}, Address("0" * 12, "0" * 12, 0, 3), "sgd")]
+    made = Watch(Tally(blocks, {"0" * 12: 1.0}), give_up=lambda *_: None)
+    monkeypatch.setattr(state, "actors", lambda actor: {"Address": {"NodeID": actor[0]}})
+    return made
+
+
+def death(watch: Watch, actor: str) -> Any:
+    handle = SimpleNamespace(_actor_id=SimpleNamespace(hex=lambda: actor))
+    trial = SimpleNamespace(
+        config={"block": 0}, temporary_state=SimpleNamespace(ray_actor=handle), max_failures=-1
+    )
+    watch.on_trial_start(trial=trial)
+    watch.on_trial_recover(trial=trial)
+    return trial
+
+
+def alive(monkeypatch: pytest.MonkeyPatch, **nodes: bool) -> None:
+    monkeypatch.setattr(ray, "nodes", lambda: [{"NodeID": n, "Alive": lives} for n, lives in nodes.items()])
+
+
+def test_a_trial_that_dies_on_living_nodes_is_to_blame(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive(monkeypatch, a=True, b=True)
+    trials = [death(watch, f"{'ab'[i % 2]}{i}") for i in range(Watch.DEATHS)]
+    assert [trial.max_failures for trial in trials] == [-1] * (Watch.DEATHS - 1) + [0]
+
+
+def test_lost_nodes_are_not_though_ray_finds_them_lost_later(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = "abcdefghijklmnopqrst"
+    for i, node in enumerate(nodes):
+        alive(monkeypatch, **{n: n == node for n in nodes[: i + 1]})  # the latest seems to live on
+        assert death(watch, f"{node}1").max_failures == -1
+        assert watch.deaths(0) == 1
+
+
+def test_time_left_weighs_recipes_by_their_cost() -> None:
+    blocks = [Block({}, Address(i * 12, "0" * 12, 0, 3), "sgd") for i in "ab"]
+    tally = Tally(blocks, {"a" * 12: 1.0, "b" * 12: 3.0})
+    assert tally.time_left is None
+    tally.started -= 10
+    tally.replicas[0] = 4.0
+    assert tally.time_left == pytest.approx(10 / 4 * 12, rel=0.01)
+    tally.failed.add(1)
+    assert tally.time_left == 0

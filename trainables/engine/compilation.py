@@ -1,0 +1,49 @@
+"""torch.compile for the forward and backward pass of training; nothing else of a step is worth compiling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Literal, get_args
+
+from trainables.errors import UserError
+from trainables.registry import nearest
+
+# torch's own names. reduce-overhead replays CUDA graphs, where nothing forbids it (on a CPU it is default);
+# max-autotune also times kernels against one another.
+Mode = Literal["default", "reduce-overhead", "max-autotune"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+SHAPES = 64  # compiled versions a process keeps: stacks, batch sizes and models; torch stops at 8
+
+
+def check_mode(mode: str | None) -> None:
+    """Refuses a mode that torch does not have.
+
+    Raises:
+        UserError: ``mode`` is neither None nor one of MODES.
+    """
+    if mode is not None and mode not in MODES:
+        raise UserError(f"compile {mode!r} is not known; {nearest(mode, MODES)}")
+
+
+def compiled(function: Callable[..., Any], mode: str) -> Callable[..., Any]:
+    """The function as torch.compile makes it, anew for every shape of its arguments: 5 to 30 s on a CPU.
+
+    Raises (when called):
+        UserError: it cannot be compiled here, for one because a C++ compiler is missing.
+    """
+    import torch
+    from torch._dynamo.exc import TorchDynamoException  # takes a second, which most processes can save
+
+    torch.compiler.config.recompile_limit = SHAPES
+    run = torch.compile(function, mode=mode, dynamic=False)
+
+    @wraps(function)
+    def call(*args: Any) -> Any:
+        try:
+            return run(*args)
+        except TorchDynamoException as error:
+            reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            raise UserError(f"compile {mode!r}: torch cannot compile this model here: {reason}") from error
+
+    return call

@@ -1,0 +1,15 @@
+"""The errors that users see: one line each."""
+
+from __future__ import annotations
+
+
+class UserError(ValueError):
+    """A mistake in a spec, a file or an option. Its text is one line and is shown without a traceback."""
+
+
+class RunError(RuntimeError):
+    """A run that failed by no mistake of its spec. Its text is one line and says where the traceback lies."""
+
+
+class Diverged(UserError):
+    """Training that ended in no numbers; it would end there again."""
