@@ -64,8 +64,8 @@ def train_replicas(
         curvature: directions to estimate the input-loss curvature of the training examples with, a proxy of
         memorization (see `trainables.engine.curvature`); each costs about an epoch. None: it is not recorded.
         compile: a mode of torch.compile for the passes of training (see `trainables.engine.compilation`);
-        None for none. Plain MLPs in float32, whose passes are written out, and private optimizers, which clip example
-        by example, are left as they are. "auto" is chosen without it.
+        None for none. Plain MLPs in float32, whose passes are written out, and private optimizers, which clip
+        example by example, are left as they are. "auto" is chosen without it.
         progress: state is saved at ends of epochs, at most once in ``progress.every`` seconds, and gone on
         from. on_epoch: called as ``on_epoch(replicas done, mean loss)`` after each epoch of a stack.
 

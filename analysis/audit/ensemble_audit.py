@@ -94,9 +94,9 @@ def audit(
     Intervals are bootstrap intervals over replicas, complementary halves kept together; ``metrics`` also has
     them over examples. Attack scores are computed once, with all other replicas as shadows, and redrawn;
     `statistics.shadow_noise` adds what the shadows that all targets share make LiRA's figures vary,
-    `statistics.threshold_noise` what the thresholds that all targets of a class share make those of threshold attacks
-    vary; with leakage the bootstrap alone held confidence's AUC in 76 to 85 %, its TPR at 10 % FPR in 39 to
-    73 % of ensembles. Simulated with 32, 64 and 128 replicas, with and without leakage, 400 or 1,500
+    `statistics.threshold_noise` what the thresholds that all targets of a class share make those of threshold
+    attacks vary; with leakage the bootstrap alone held confidence's AUC in 76 to 85 %, its TPR at 10 % FPR in
+    39 to 73 % of ensembles. Simulated with 32, 64 and 128 replicas, with and without leakage, 400 or 1,500
     ensembles each, 95 % intervals of the AUC held the mean of all ensembles in 93 to 97 % for every default
     attack that was tried (LiRA in 98.5 % with 128 replicas and no leakage; correctness, modified entropy and
     label-only were not tried), those of TPR at 10 and 1 % FPR in 92 to 100 %. Where nothing leaked, the

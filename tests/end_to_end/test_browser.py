@@ -13,10 +13,10 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from tests.analysis.simulated_results import simulate
 
 from analysis.report.html import write_report
 from analysis.report.serve import LiveServer
+from tests.helpers.simulated_results import simulate
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 Opener = Callable[..., Any]

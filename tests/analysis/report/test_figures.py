@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.report import figures
 from analysis.report.figures.buckets import buckets_info
 from analysis.report.figures.examples import exposure_info, pair_info, sample
 from analysis.report.figures.front import front_info, staircase
@@ -19,7 +20,6 @@ from analysis.report.figures.roc import roc_info
 from analysis.report.figures.scores import scores_info
 from analysis.report.figures.spread import spread_info
 from analysis.report.figures.theory import theory_info
-from analysis.report.html import figures
 from analysis.results import Tables, risk_of
 from tests.helpers.simulated_results import simulate
 from trainables.errors import UserError
