@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.errors import UserError
-from trainables.recipe import labels
+from trainables.labels import labels
 from trainables.records import PER_REPLICA, Address, Context, Record, RecordFile
 from trainables.storage import Store, as_store
 

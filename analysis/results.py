@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from trainables.errors import UserError
-from trainables.recipe import TRAINING
+from trainables.knobs import TRAINING
+from trainables.labels import flat
 from trainables.storage import Store, as_store
 
 METRICS = {
@@ -208,7 +209,7 @@ class Tables:
     @cached_property
     def knobs(self) -> list[str]:
         """The knobs that vary over the sweep, optimizer first, training hyper-parameters last."""
-        recipes = [dict(k) for k in self.manifest.get("recipes", {}).values()]
+        recipes = [flat(k) for k in self.manifest.get("recipes", {}).values()]
         names = {name for recipe in recipes for name in recipe} & set(self.recipes.columns)
         varying = {n for n in names if self.recipes[n].astype(str).nunique() > 1} | {"optimizer"}
         return sorted(varying, key=lambda n: (n != "optimizer", n in TRAINING, n))

@@ -76,7 +76,7 @@ def run(spec: Spec, out: Out = None, address: Address = None, set_: Set = [], as
 @app.command(**example("flatleak validate my-sweep.yaml --set subsets.seeds=128"))
 def validate(spec: Spec, set_: Set = [], as_json: Json = False) -> None:  # noqa: B006
     """Checks a spec and lists its recipes. Data and model are tried by `run`, before it trains."""
-    from trainables.recipe import labels
+    from trainables.labels import labels
 
     checked = _validated(_values(spec, set_))
     names = labels(recipe.knobs for recipe in checked.recipes)

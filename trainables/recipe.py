@@ -7,31 +7,18 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from trainables.labels import label
+from trainables.optimizers.registry import find_optimizer, is_own, users
 from trainables.records import content_id
-from trainables.registry import registered
-
-# Knobs of how long and how fast to train; a label shows them only where they vary.
-TRAINING = (
-    "base",
-    "epochs",
-    "batch_size",
-    "lr",
-    "momentum",
-    "nesterov",
-    "weight_decay",
-    "schedule",
-    "warmup",
-    "augment",
-    "precision",
-)
 
 
 class Recipe(BaseModel):
     """Everything about training that a user may vary. Unset knobs are None; 0 and None mean "not used".
 
-    ``lr`` is the peak of the schedule, ``epochs`` count passes over a replica's own members, ``warmup`` is a
-    share of the epochs. Which optimizer takes which knob, and in what unit, is said in ``gradients`` and
-    ``optimizers``.
+    ``optimizer`` is a name of the registry, or an import string of a gradient rule of your own, whose knobs
+    are ``options``. ``lr`` is the peak of the schedule, ``epochs`` count passes over a replica's own members,
+    ``warmup`` is a share of the epochs. Which optimizer takes which knob, and in what unit, is said in
+    `trainables.optimizers`.
 
     Defences: ``grad_reg`` penalises the gradient's norm (``gradients.Step.gradient``). ``noise`` sigma adds
     N(0, sigma^2/d I) to the final gradient of d parameters, so its expected norm is about sigma; that is
@@ -47,6 +34,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     optimizer: str = "sgd"
+    options: dict[str, Any] = {}
     base: Literal["sgd", "adamw"] = "sgd"
     epochs: int = Field(default=40, ge=1)
     batch_size: int = Field(default=64, ge=1)
@@ -87,25 +75,23 @@ class Recipe(BaseModel):
     @classmethod
     def _knobs_belong_to_the_optimizer(cls, values: Any) -> Any:
         """Fills the optimizer's own defaults; refuses knobs that it would ignore and lacks that it needs."""
-        from trainables.optimizers.update_rules import (
-            OPTIMIZERS,  # imports torch, which reading a recipe must not
-        )
-
         if not isinstance(values, Mapping):
             return values
         name = values.get("optimizer", "sgd")
-        optimizer = registered("optimizer", str(name), OPTIMIZERS)
+        optimizer = find_optimizer(str(name))
         given = {key for key, value in values.items() if value is not None}
         missing = sorted(optimizer.needs - given)
         if missing:
             raise ValueError(f"optimizer {name!r} needs {', '.join(missing)}")
-        own = frozenset().union(*(o.needs | o.takes.keys() for o in OPTIMIZERS.values()))
-        foreign = sorted(given & (own - optimizer.needs - optimizer.takes.keys()))
+        own = optimizer.needs | optimizer.takes.keys()
+        foreign = sorted(knob for knob in given - own if users(knob))
         if foreign:
-            users = sorted(n for n, o in OPTIMIZERS.items() if foreign[0] in o.needs | o.takes.keys())
-            raise ValueError(
-                f"optimizer {name!r} has no knob {foreign[0]!r}; it belongs to {', '.join(users)}"
-            )
+            hint = f"it belongs to {', '.join(users(foreign[0]))}"
+            if is_own(str(name)):
+                hint = f"write it as options: {{{foreign[0]}: ...}}"
+            raise ValueError(f"optimizer {name!r} has no knob {foreign[0]!r}; {hint}")
+        if values.get("options") and not is_own(str(name)):
+            raise ValueError(f"options are for an optimizer of your own; {name!r} takes {_listed(own)}")
         defaults = {knob: value for knob, value in optimizer.takes.items() if knob not in given}
         return {**values, **defaults}
 
@@ -126,7 +112,7 @@ class Recipe(BaseModel):
             raise ValueError(
                 f"early_stopping {self.early_stopping:g} ends before swa_start {self.swa_start:g}"
             )
-        if self.optimizer.startswith("dp"):
+        if find_optimizer(self.optimizer).private:
             self._is_private()
         return self
 
@@ -144,13 +130,11 @@ class Recipe(BaseModel):
     def knobs(self) -> dict[str, Any]:
         """The canonical content, as JSON values: ``Recipe(**knobs)`` is the recipe. Absent means 0, off or
         none."""
-        from trainables.optimizers.update_rules import OPTIMIZERS
-
         values = self.model_dump(mode="json")
         # A knob whose default is not 0 says its 0 aloud; leaving out the others keeps ids when knobs are
         # added.
         on = {name for name, field in type(self).model_fields.items() if field.default}
-        on |= {name for name, default in OPTIMIZERS[self.optimizer].takes.items() if default}
+        on |= {name for name, default in find_optimizer(self.optimizer).takes.items() if default}
         return {name: value for name, value in values.items() if value or (name in on and value is not None)}
 
     @property
@@ -162,23 +146,9 @@ class Recipe(BaseModel):
     def label(self) -> str:
         return label(self.knobs)
 
-
-def label(knobs: Mapping[str, Any], show: Iterable[str] = ()) -> str:
-    """``"sam rho=0.1 noise=2"``: the optimizer, then its knobs; training hyper-parameters only if in
-    ``show``."""
-    hidden = set(TRAINING) - set(show) | {"optimizer"}
-    shown = [f"{name}={_short(value)}" for name, value in knobs.items() if name not in hidden]
-    return " ".join([str(knobs.get("optimizer", "sgd")), *shown])
+    def __hash__(self) -> int:
+        return hash(self.recipe_id)
 
 
-def labels(recipes: Iterable[Mapping[str, Any]]) -> list[str]:
-    """One label a recipe, telling apart every two that differ in any knob."""
-    recipes = list(recipes)
-    varying = {name for name in TRAINING if len({str(r.get(name, 0)) for r in recipes}) > 1}
-    return [label(recipe, varying) for recipe in recipes]
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, list):
-        return "+".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _listed(knobs: Iterable[str]) -> str:
+    return ", ".join(sorted(knobs)) or "no knobs of its own"

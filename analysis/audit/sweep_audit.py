@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,6 +27,7 @@ from analysis.pareto import front_probability, hypervolume, pareto_front
 from analysis.results import Risk, front_risk
 from analysis.statistics.intervals import holm, interval, p_value
 from analysis.studies.claims import claims_table
+from trainables.labels import flat
 from trainables.storage import Store, as_store
 
 ALWAYS_SHOWN = ("optimizer", "rho", "noise", "grad_reg")
@@ -249,8 +250,9 @@ class Results:
         }
 
 
-def _knobs(recipes: list[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def _knobs(recipes: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Columns of the knobs that vary, absent ones as 0 or empty text; four of them always."""
+    recipes = [flat(recipe) for recipe in recipes]
     names = dict.fromkeys([*ALWAYS_SHOWN, *(name for recipe in recipes for name in recipe)])
     columns = {}
     for name in names:

@@ -34,8 +34,9 @@ from analysis.memorization import MIDDLE, RATE_THRESHOLD, memorization, memoriza
 from analysis.results import pretty
 from analysis.statistics.intervals import interval, resample
 from analysis.statistics.shadow_noise import halves_of
-from analysis.studies.pairs import DEFENCES, Estimate, Pair, Sweep, runs, verdict
+from analysis.studies.pairs import Estimate, Pair, Sweep, runs, verdict
 from analysis.studies.theory import Setting, simulate
+from trainables.knobs import DEFENCES
 
 if TYPE_CHECKING:
     from analysis.audit.ensemble_audit import Audit

@@ -29,8 +29,9 @@ from analysis.ensemble import load_sweep
 from analysis.pareto import pareto_front
 from analysis.results import Tables
 from analysis.studies.claims import ACCURACY_LOSS, RISK_REDUCTION
-from analysis.studies.pairs import DEFENCES, Pair, Sweep
+from analysis.studies.pairs import Pair, Sweep
 from trainables.errors import UserError
+from trainables.knobs import DEFENCES
 from trainables.registry import lookup
 from trainables.storage import as_store
 

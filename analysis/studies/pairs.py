@@ -12,24 +12,18 @@ from numpy.typing import NDArray
 
 from analysis.ensemble import Ensemble
 from analysis.statistics.intervals import interval, resample
+from trainables.knobs import DEFENCES
+from trainables.optimizers.registry import OPTIMIZERS
 
 if TYPE_CHECKING:
     from analysis.audit.ensemble_audit import Audit
 
 Estimate = tuple[float, float, float]  # with the ends of its interval
 
-DEFENCES = {
-    "noise",
-    "grad_reg",
-    "label_smoothing",
-    "mixup",
-    "confidence_penalty",
-    "relaxloss",
-    "early_stopping",
-    "clip",
-    "noise_multiplier",
-    "target_epsilon",
-}
+
+def _sharpness_aware(optimizer: str) -> bool:
+    known = OPTIMIZERS.get(optimizer)
+    return known is not None and known.sharpness_aware and not known.private
 
 
 def verdict(estimate: Estimate, *, above: float = 0.0, sign: int = 1) -> str:
@@ -65,7 +59,7 @@ class Sweep:
     def sharp(self) -> list[str]:
         """The sharpness-aware optimizers of the sweep besides SAM."""
         names = dict.fromkeys(str(e.recipe.get("optimizer")) for e in self.ensembles.values())
-        return [n for n in names if n.endswith("sam") and n not in ("sam", "dpsam")]
+        return [n for n in names if n != "sam" and _sharpness_aware(n)]
 
     def against_sgd(self, optimizer: str) -> Pair | None:
         """An optimizer's best plain recipe against SGD's; None where the sweep lacks one or shared seeds."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.recipe import labels
+from trainables.labels import labels
 from trainables.records import Address, RecordError, RecordFile
 from trainables.storage import Store
 from trainables.trial import Block

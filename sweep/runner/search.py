@@ -18,7 +18,8 @@ import pandas as pd
 
 from sweep.spec.schema import SearchSpec, Span, SweepSpec, build_recipe
 from trainables.errors import UserError
-from trainables.recipe import Recipe, labels
+from trainables.labels import labels
+from trainables.recipe import Recipe
 
 if TYPE_CHECKING:
     from sweep.runner.trainer import Trained, Trainer

@@ -37,9 +37,9 @@ def passes(recipe: Recipe) -> float:
     The penalty evaluates the optimizer's gradient twice; drawing noise counts as half an evaluation.
     """
     from trainables.engine.stack import epochs_run
-    from trainables.optimizers.update_rules import OPTIMIZERS
+    from trainables.optimizers.registry import find_optimizer
 
-    optimizer = OPTIMIZERS[recipe.optimizer]
+    optimizer = find_optimizer(recipe.optimizer)
     return epochs_run(recipe) * (optimizer.passes * (1 + bool(recipe.grad_reg)) + 0.5 * bool(recipe.noise))
 
 

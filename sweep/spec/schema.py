@@ -305,6 +305,9 @@ def expand(blocks: Iterable[Mapping[str, Any]], at: str) -> Iterator[tuple[str, 
 
 def _choices(key: str, value: Any, at: str) -> list[Any]:
     """The values to cross; a knob that is itself a list varies only as a list of lists."""
+    if key == "options" and isinstance(value, Mapping):
+        axes = [_choices(name, choices, f"{at}.{name}") for name, choices in value.items()]
+        return [dict(zip(value, combination, strict=True)) for combination in itertools.product(*axes)]
     field = Recipe.model_fields.get(key)
     is_list = field is not None and get_origin(field.annotation) is tuple
     if not isinstance(value, list) or (is_list and not any(isinstance(v, list) for v in value)):

@@ -14,7 +14,8 @@ from ray.util.metrics import Gauge
 
 from sweep.runner.plan import Inventory
 from sweep.watch.progress import Live, Tally
-from trainables.recipe import Recipe, labels
+from trainables.labels import labels
+from trainables.recipe import Recipe
 
 PUBLISH_EVERY = 2.0  # seconds
 

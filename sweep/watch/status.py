@@ -18,7 +18,7 @@ from rich.table import Table
 
 from sweep.runner import lease
 from sweep.runner.manifest import require_manifest
-from trainables.recipe import labels
+from trainables.labels import labels
 from trainables.records import Address, RecordError, RecordFile
 from trainables.storage import Store
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from trainables.recipe import labels
+from trainables.labels import labels
 from trainables.records import content_id
 
 ATTACKS = {

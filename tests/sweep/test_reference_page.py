@@ -13,7 +13,7 @@ from sweep.spec.schema import AuditSpec, Resources, SearchSpec, SeedRange, Sweep
 from sweep.watch.loggers import LOGGERS
 from trainables.data.dataset import DATASETS, Options
 from trainables.models import MODELS, NORMS
-from trainables.optimizers.update_rules import BASES, OPTIMIZERS
+from trainables.optimizers.registry import BASES, OPTIMIZERS
 from trainables.recipe import Recipe
 from trainables.records import FLOAT_SIGNALS
 

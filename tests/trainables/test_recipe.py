@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from trainables import Recipe
-from trainables.optimizers.update_rules import OPTIMIZERS
-from trainables.recipe import label, labels
+from trainables.labels import label, labels
+from trainables.optimizers.registry import OPTIMIZERS
 
 POSITIVE = st.floats(1e-4, 10)
 OWN = {

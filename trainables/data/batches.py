@@ -17,7 +17,7 @@ from trainables.data.augmentation import Augmentation
 from trainables.data.dataset import Dataset
 from trainables.engine.networks import Network, Params
 from trainables.optimizers.losses import Objective, mixed
-from trainables.optimizers.update_rules import OPTIMIZERS
+from trainables.optimizers.registry import find_optimizer
 from trainables.recipe import Recipe
 
 Streams = Callable[[str], Iterable[np.random.Generator]]  # purpose -> one generator a replica
@@ -156,7 +156,7 @@ class Sampler:
         self.streams = streams
         self.batch_size = min(recipe.batch_size, size)
         self.steps = ceil(size / self.batch_size)
-        self.private = OPTIMIZERS[recipe.optimizer].private
+        self.private = find_optimizer(recipe.optimizer).private
         self.clip = recipe.clip
         self.mixup = recipe.mixup
         self.augmentation = Augmentation.of(recipe.augment)

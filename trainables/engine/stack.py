@@ -29,7 +29,8 @@ from trainables.errors import UserError
 from trainables.models import ModelSpec, model_factory, resolve_model
 from trainables.optimizers.losses import objective
 from trainables.optimizers.privacy import Guarantee, check_model, resolve
-from trainables.optimizers.update_rules import OPTIMIZERS, update_rule
+from trainables.optimizers.registry import find_optimizer
+from trainables.optimizers.update_rules import update_rule
 from trainables.recipe import Recipe
 from trainables.records import FLOAT_SIGNALS, SIDES, Signals
 from trainables.seeding import stream, torch_seed
@@ -231,7 +232,7 @@ def check(
             check_model(recipe, module)
             _resolved(recipe, size)
             fewest = min(size // ceil(size / min(recipe.batch_size, size)), recipe.m or size)
-            if fewest == 1 and not OPTIMIZERS[recipe.optimizer].private:
+            if fewest == 1 and not find_optimizer(recipe.optimizer).private:
                 _tried(name, module.train(), 1, shape)  # BatchNorm may have nothing to take deviations of
 
 

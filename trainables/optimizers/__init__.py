@@ -6,13 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trainables.optimizers.update_rules import OPTIMIZERS, UpdateRule, update_rule
+    from trainables.optimizers.registry import OPTIMIZERS
+    from trainables.optimizers.update_rules import UpdateRule, update_rule
 
 __all__ = ["OPTIMIZERS", "UpdateRule", "update_rule"]
 
 # Imported when first used: torch takes seconds, and reading a record or a spec needs none of it.
 _WHERE = {
-    "OPTIMIZERS": "trainables.optimizers.update_rules",
+    "OPTIMIZERS": "trainables.optimizers.registry",
     "UpdateRule": "trainables.optimizers.update_rules",
     "update_rule": "trainables.optimizers.update_rules",
 }

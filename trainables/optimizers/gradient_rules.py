@@ -11,15 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
 
 from trainables.errors import UserError
-
-if TYPE_CHECKING:
-    from trainables.recipe import Recipe  # which itself reads the registry of optimizers
+from trainables.recipe import Recipe
 
 Params = dict[str, Tensor]
 State = dict[str, Tensor]

@@ -11,7 +11,7 @@ from math import inf, sqrt
 from torch import nn
 
 from trainables.errors import UserError
-from trainables.optimizers.update_rules import OPTIMIZERS
+from trainables.optimizers.registry import find_optimizer
 from trainables.recipe import Recipe
 
 # Least noise that the search for a target epsilon may end at; it corresponds to no privacy worth the name.
@@ -48,11 +48,11 @@ def resolve(recipe: Recipe, size: int, steps: int) -> tuple[Recipe, Guarantee]:
     >>> round(resolve(recipe, 60_000, 10_000)[1].epsilon, 2)
     5.63
     """
-    if not OPTIMIZERS[recipe.optimizer].private:
+    if not find_optimizer(recipe.optimizer).private:
         return recipe, Guarantee()
     batch_size, delta = min(recipe.batch_size, size), recipe.delta or 0.0
     rate = batch_size / size
-    releases = sqrt(OPTIMIZERS[recipe.optimizer].passes)
+    releases = sqrt(find_optimizer(recipe.optimizer).passes)
     noise = recipe.noise_multiplier or releases * _noise_for(recipe.target_epsilon or inf, delta, rate, steps)
     definite = recipe.model_copy(update={"batch_size": batch_size, "noise_multiplier": noise})
     return definite, Guarantee(epsilon(noise / releases, rate, steps, delta), delta)
@@ -94,7 +94,7 @@ def check_model(recipe: Recipe, module: nn.Module) -> None:
     Raises:
         UserError: names the layer, the reason and the remedy.
     """
-    if not OPTIMIZERS[recipe.optimizer].private:
+    if not find_optimizer(recipe.optimizer).private:
         return
     for name, layer in module.named_modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):

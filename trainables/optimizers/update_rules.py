@@ -3,67 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd as momentum_sgd
 
 from trainables.errors import UserError
-from trainables.optimizers.gradient_rules import (
-    GradFn,
-    Params,
-    State,
-    Step,
-    asam,
-    esam,
-    fsam,
-    gsam,
-    looksam,
-    sam,
-    sgd,
-)
-
-if TYPE_CHECKING:
-    from trainables.recipe import Recipe  # which itself reads the registry of optimizers
-
-
-@dataclass(frozen=True)
-class Optimizer:
-    """A registry entry: the gradient rule and what a recipe may set for it.
-
-    ``needs``: knobs without default. ``takes``: own knobs and their defaults. ``passes``: gradient
-    evaluations a step at the defaults. ``slots``: tensors kept between steps. ``private``: the gradient is
-    clipped example by example and noised at every evaluation.
-    """
-
-    gradient: Callable[[Step], Params]
-    needs: frozenset[str] = frozenset()
-    takes: Mapping[str, Any] = field(default_factory=dict)
-    passes: float = 2.0
-    slots: Sequence[str] = ()
-    private: bool = False
-
-
-RHO = frozenset({"rho"})
-PRIVACY = {"noise_multiplier": None, "target_epsilon": None, "delta": 1e-5}
-
-OPTIMIZERS: dict[str, Optimizer] = {
-    "sgd": Optimizer(sgd, passes=1),
-    "sam": Optimizer(sam, RHO, {"m": None}),
-    "asam": Optimizer(asam, RHO, {"eta": 0.01}),
-    "gsam": Optimizer(gsam, RHO, {"alpha": 0.4}),
-    "looksam": Optimizer(looksam, RHO, {"k": 5, "alpha": 0.7}, passes=1.2, slots=["v"]),
-    "fsam": Optimizer(fsam, RHO, {"sigma": 1.0, "lmbda": 0.9}, slots=["e"]),
-    "esam": Optimizer(esam, RHO, {"beta": 0.5, "gamma": 0.5}),
-    "swa": Optimizer(sgd, takes={"swa_start": 0.75}, passes=1, slots=["average"]),
-    "dpsgd": Optimizer(sgd, frozenset({"clip"}), PRIVACY, passes=1, private=True),
-    "dpsam": Optimizer(sam, RHO | {"clip"}, PRIVACY, private=True),
-}
-
-BASES = {"sgd": ("momentum",), "adamw": ("momentum", "square", "steps")}
+from trainables.optimizers.gradient_rules import GradFn, Params, State, Step
+from trainables.optimizers.registry import BASES, Optimizer, find_optimizer
+from trainables.recipe import Recipe
 
 
 class UpdateRule:
@@ -108,7 +58,7 @@ class UpdateRule:
     def step_(self, params: Params, state: State, grad_fn: GradFn, *, lr: float) -> None:
         """One step in place; ``params`` are contiguous."""
         step = Step(params, grad_fn, state, self.recipe, self.optimizer.private)
-        g = self.optimizer.gradient(step)
+        g = self.optimizer.rule(step)
         if self.recipe.noise:
             size = sum(p[0].numel() for p in params.values())
             g = step.noised(g, self.recipe.noise / size**0.5)
@@ -162,7 +112,7 @@ def update_rule(recipe: Recipe) -> UpdateRule:
         UserError: a private recipe gives ``target_epsilon``, whose noise depends on the data's size; see
             ``privacy.resolve``.
     """
-    optimizer = OPTIMIZERS[recipe.optimizer]
+    optimizer = find_optimizer(recipe.optimizer)
     if optimizer.private and recipe.noise_multiplier is None:
         raise UserError(
             f"optimizer {recipe.optimizer!r}: privacy.resolve(recipe, ...) first finds its noise_multiplier"

@@ -23,7 +23,7 @@ from trainables.engine.stack import Stack, Task, make_task
 from trainables.models import MODELS
 from trainables.optimizers import gradient_rules as gradients
 from trainables.optimizers import update_rules as optimizers
-from trainables.optimizers.update_rules import OPTIMIZERS
+from trainables.optimizers.registry import OPTIMIZERS
 
 META = torch.device("meta")
 KNOBS: dict[str, dict[str, Any]] = {

@@ -11,7 +11,8 @@ import pytorch_optimizer
 import torch
 
 from trainables import Recipe
-from trainables.optimizers.update_rules import OPTIMIZERS, update_rule
+from trainables.optimizers.registry import OPTIMIZERS
+from trainables.optimizers.update_rules import update_rule
 
 STEPS, BATCH, MICRO = 5, 6, 2
 SHAPES = {"1.weight": (5, 4), "1.bias": (5,), "norm.weight": (5,), "2.weight": (3, 5), "2.bias": (3,)}

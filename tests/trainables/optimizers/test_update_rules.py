@@ -7,7 +7,8 @@ import torch
 
 from trainables import Recipe
 from trainables.errors import UserError
-from trainables.optimizers.update_rules import OPTIMIZERS, update_rule
+from trainables.optimizers.registry import OPTIMIZERS
+from trainables.optimizers.update_rules import update_rule
 
 
 def quadratic(params):

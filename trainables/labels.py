@@ -1,0 +1,62 @@
+"""Names of recipes for people: ``"sam rho=0.1 noise=2"``. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from trainables.knobs import TRAINING
+
+
+def label(knobs: Mapping[str, Any], show: Iterable[str] = ()) -> str:
+    """The name of one recipe: its optimizer, then its knobs.
+
+    Args:
+        knobs: The content of a recipe, as `trainables.Recipe.knobs` gives it.
+        show: Training hyper-parameters to name too; the others are left out.
+
+    Returns:
+        The label.
+
+    >>> label({"optimizer": "sam", "rho": 0.1, "epochs": 40})
+    'sam rho=0.1'
+    >>> label({"optimizer": "mine:lookahead", "options": {"radius": 0.1}})
+    'mine:lookahead radius=0.1'
+    """
+    hidden = set(TRAINING) - set(show) | {"optimizer"}
+    shown = [
+        f"{name.removeprefix('options.')}={_short(value)}"
+        for name, value in flat(knobs).items()
+        if name not in hidden
+    ]
+    return " ".join([str(knobs.get("optimizer", "sgd")), *shown])
+
+
+def labels(recipes: Iterable[Mapping[str, Any]]) -> list[str]:
+    """One label a recipe, telling apart every two that differ in any knob.
+
+    Args:
+        recipes: The contents of the recipes.
+
+    Returns:
+        Their labels, in the same order.
+    """
+    recipes = list(recipes)
+    varying = {name for name in TRAINING if len({str(r.get(name, 0)) for r in recipes}) > 1}
+    return [label(recipe, varying) for recipe in recipes]
+
+
+def flat(knobs: Mapping[str, Any]) -> dict[str, Any]:
+    """The knobs with the options of an optimizer of one's own as ``options.<name>``, for labels and columns.
+
+    >>> flat({"optimizer": "mine:rule", "options": {"radius": 0.1}})
+    {'optimizer': 'mine:rule', 'options.radius': 0.1}
+    """
+    out = {name: value for name, value in knobs.items() if name != "options"}
+    return out | {f"options.{name}": value for name, value in knobs.get("options", {}).items()}
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return "+".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
