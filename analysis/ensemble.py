@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.directory import addresses, read_manifest
 from trainables.errors import UserError
 from trainables.labels import labels
 from trainables.records import PER_REPLICA, Address, Context, Record, RecordFile
@@ -154,16 +154,15 @@ def load_sweep(
         UserError: no records, mixed contexts, or a record that is truncated or foreign.
     """
     store = as_store(directory)
-    manifest = json.loads(store.read("manifest.json")) if store.exists("manifest.json") else None
-    asked = recipes or (manifest["recipes"] if manifest else None)
+    manifest = read_manifest(store)
+    asked = recipes or (manifest.recipes if manifest else None)
     if seeds is None and manifest:
-        seeds = range(manifest.get("first_seed", 0), manifest.get("first_seed", 0) + manifest["seeds"])
+        seeds = manifest.seed_range
     found: dict[str, list[Address]] = {}
-    for entry in store.list("records"):
-        address = Address.parse(entry.path)
-        if not address or (seeds is not None and not set(seeds) & set(address.seeds)):
+    for address in addresses(store):
+        if seeds is not None and (address.last < seeds.start or address.first >= seeds.stop):
             continue
-        if manifest is None or address.context_id == manifest["context_id"]:
+        if manifest is None or address.context_id == manifest.context_id:
             found.setdefault(address.recipe_id, []).append(address)
     wanted = [r for r in asked or sorted(found) if r in found]
     if not wanted:

@@ -17,7 +17,6 @@ Logits keep more than probabilities: a probability that rounded to 0 or 1 has lo
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -29,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.subsets import Subsets
+from trainables.directory import Manifest, read_manifest, write_manifest
 from trainables.errors import UserError
 from trainables.records import Address, Context, Record, Signals, content_id, write_record
 from trainables.registry import nearest
@@ -74,13 +74,12 @@ def audit_predictions(
     record = read_predictions(path)
     knobs = {"optimizer": "predictions", "file": Path(path).name}
     recipe_id, context_id = content_id(knobs), record.context.context_id
-    if store.exists("manifest.json") and json.loads(store.read("manifest.json"))["context_id"] != context_id:
+    before = read_manifest(store)
+    if before is not None and before.context_id != context_id:
         raise UserError(f"--out {store}: holds another sweep; expected a new or empty directory")
     address = Address(recipe_id, context_id, 0, len(record.seeds) - 1)
     write_record(store, address, replace(record, recipe=knobs))
-    store.write(
-        "manifest.json", json.dumps(_manifest(Path(path), record, recipe_id, knobs), indent=1).encode()
-    )
+    write_manifest(store, _manifest(Path(path), record, recipe_id, knobs))
     return audit_sweep(store, **options)
 
 
@@ -231,15 +230,14 @@ def _subsets(members: NDArray[np.bool_]) -> Subsets:
     return Subsets(scheme="fraction", fraction=float(members.mean()))
 
 
-def _manifest(path: Path, record: Record, recipe_id: str, knobs: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "name": path.stem,
-        "context": record.context.model_dump(mode="json", exclude_none=True),
-        "context_id": record.context.context_id,
-        "recipes": {recipe_id: dict(knobs)},
-        "reference": recipe_id,
-        "seeds": len(record.seeds),
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "show_examples": False,
-        "audit": {},
-    }
+def _manifest(path: Path, record: Record, recipe_id: str, knobs: Mapping[str, Any]) -> Manifest:
+    return Manifest(
+        name=path.stem,
+        context=record.context.model_dump(mode="json", exclude_none=True),
+        context_id=record.context.context_id,
+        recipes={recipe_id: dict(knobs)},
+        reference=recipe_id,
+        seeds=len(record.seeds),
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        show_examples=False,
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Callable, Iterable
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from trainables.directory import NO_MANIFEST, NOTES, Manifest, read_manifest, read_table, reference_recipe
 from trainables.errors import UserError
 from trainables.knobs import TRAINING
 from trainables.labels import flat
@@ -104,7 +104,7 @@ class Tables:
 
     def _parquet(self, name: str) -> pd.DataFrame:
         try:
-            return pd.read_parquet(io.BytesIO(self.store.read(f"results/{name}.parquet")))
+            return read_table(self.store, name)
         except FileNotFoundError:
             return pd.DataFrame()
 
@@ -129,12 +129,12 @@ class Tables:
         return table.set_index("recipe_id", drop=False)
 
     @cached_property
-    def manifest(self) -> dict[str, Any]:
-        return self._json("manifest.json")
+    def manifest(self) -> Manifest:
+        return read_manifest(self.store) or NO_MANIFEST
 
     @cached_property
     def notes(self) -> dict[str, Any]:
-        return self._json("results/notes.json")
+        return self._json(NOTES)
 
     @cached_property
     def comparisons(self) -> pd.DataFrame:
@@ -191,16 +191,14 @@ class Tables:
 
     @property
     def show_examples(self) -> bool:
-        return bool(self.manifest.get("show_examples", True))
+        return self.manifest.show_examples
 
     @cached_property
     def reference(self) -> str | None:
-        """The recipe that differences are taken from: the manifest's, else the first SGD of the table."""
-        named = self.manifest.get("reference")
-        if named in self.recipes.index:
-            return str(named)
-        sgd = self.recipes.index[self.recipes["optimizer"] == "sgd"]
-        return str(sgd[0]) if len(sgd) else None
+        """The recipe that differences are taken from; see `trainables.directory.reference_recipe`."""
+        known, optimizers = self.manifest.recipes, self.recipes["optimizer"]
+        there = {str(i): known.get(str(i), {"optimizer": name}) for i, name in optimizers.items()}
+        return reference_recipe(there, self.manifest.reference)
 
     @cached_property
     def reference_examples(self) -> pd.DataFrame:
@@ -209,7 +207,7 @@ class Tables:
     @cached_property
     def knobs(self) -> list[str]:
         """The knobs that vary over the sweep, optimizer first, training hyper-parameters last."""
-        recipes = [flat(k) for k in self.manifest.get("recipes", {}).values()]
+        recipes = [flat(k) for k in self.manifest.recipes.values()]
         names = {name for recipe in recipes for name in recipe} & set(self.recipes.columns)
         varying = {n for n in names if self.recipes[n].astype(str).nunique() > 1} | {"optimizer"}
         return sorted(varying, key=lambda n: (n != "optimizer", n in TRAINING, n))
@@ -217,7 +215,7 @@ class Tables:
     @cached_property
     def common(self) -> str:
         """The knobs that no recipe varies, which labels leave out: ``"epochs 40, batch_size 64"``."""
-        recipes = [dict(k) for k in self.manifest.get("recipes", {}).values()]
+        recipes = [dict(k) for k in self.manifest.recipes.values()]
         shared = recipes[0] if recipes else {}
         same = {n: v for n, v in shared.items() if all(r.get(n) == v for r in recipes)}
         return ", ".join(f"{name} {value}" for name, value in same.items() if name in TRAINING)

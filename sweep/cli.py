@@ -137,7 +137,7 @@ def audit(
         results = audit_predictions(source, store, attacks=attack or None)
     else:
         from analysis.audit.sweep_audit import audit_sweep
-        from sweep.runner.launch import STATE
+        from trainables.directory import STATE
 
         _require(source)
         store = as_store(source)
@@ -281,11 +281,11 @@ def _validated(values: dict[str, Any]) -> Any:
     return SweepSpec.of(values)
 
 
-def _require(directory: str) -> dict[str, Any]:
-    from sweep.runner.manifest import require_manifest
+def _require(directory: str) -> None:
+    from trainables.directory import require_manifest
     from trainables.storage import as_store
 
-    return require_manifest(as_store(directory))
+    require_manifest(as_store(directory))
 
 
 def _as_dict(value: Any) -> Any:
@@ -293,9 +293,11 @@ def _as_dict(value: Any) -> Any:
 
 
 def _conclude(outcome: Any) -> None:
+    from trainables.directory import REPORT, failure_path
+
     done = outcome.trained
     for block in done.failed:
-        record = f"{outcome.directory}/failures/{block.address.stem}.json"
+        record = f"{outcome.directory}/{failure_path(block.address)}"
         errors.print(f"[red]given up:[/] {escape(block.name)}; see {escape(record)}", soft_wrap=True)
     if done.fatal:
         why = f"{escape(done.fatal)}; what was trained is kept, run again when files can be written there"
@@ -307,7 +309,7 @@ def _conclude(outcome: Any) -> None:
             f"{done.trained} replicas trained, {done.present} were there, in {outcome.seconds:.0f} s",
             style="dim",
         )
-        print(f"{outcome.directory}/report.html")
+        print(f"{outcome.directory}/{REPORT}")
 
 
 def _say_how_to_go_on() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from trainables.directory import failure_path, progress_path
 from trainables.errors import Diverged
 from trainables.recipe import Recipe
 from trainables.records import Address, Array, Context, write_record
@@ -65,7 +66,7 @@ class Progress:
 
     @property
     def path(self) -> str:
-        return f"progress/{self.address.stem}.npz"
+        return progress_path(self.address)
 
     def load(self) -> dict[str, Array] | None:
         """The saved arrays, or None; unreadable progress counts as none."""
@@ -96,7 +97,7 @@ class Failures:
 
     @property
     def path(self) -> str:
-        return f"failures/{self.block.address.stem}.json"
+        return failure_path(self.block.address)
 
     def count(self) -> int:
         try:

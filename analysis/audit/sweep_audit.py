@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -27,6 +26,15 @@ from analysis.pareto import front_probability, hypervolume, pareto_front
 from analysis.results import Risk, front_risk
 from analysis.statistics.intervals import holm, interval, p_value
 from analysis.studies.claims import claims_table
+from trainables.directory import (
+    NO_MANIFEST,
+    NOTES,
+    Manifest,
+    read_manifest,
+    reference_recipe,
+    table_path,
+    write_table,
+)
 from trainables.labels import flat
 from trainables.storage import Store, as_store
 
@@ -40,17 +48,12 @@ _BYTES_A_SCORE = 125  # measured: what an audit holds at its peak for each repli
 Floats = NDArray[np.floating[Any]]
 
 
-def manifest_of(store: Store) -> dict[str, Any]:
-    """The sweep's manifest; empty for a bare directory of records."""
-    return dict(json.loads(store.read("manifest.json"))) if store.exists("manifest.json") else {}
-
-
 @dataclass
 class Results:
     """The audits of a sweep by recipe_id, and the tables that follow; ``write`` computes and stores all."""
 
     ensembles: dict[str, Ensemble]
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     options: Mapping[str, Any]
     audits: dict[str, Audit] = field(default_factory=dict)
     _restricted: dict[tuple[str, bytes], Audit] = field(default_factory=dict)
@@ -65,10 +68,9 @@ class Results:
 
     @property
     def reference(self) -> str:
-        """The recipe that all are compared with: the manifest's, else the first plain SGD, else the first."""
-        named = self.manifest.get("reference")
-        sgd = [r for r, e in self.ensembles.items() if e.recipe.get("optimizer") == "sgd"]
-        return str(named) if named in self.ensembles else [*sgd, *self.ensembles][0]
+        """The recipe that all are compared with; see `trainables.directory.reference_recipe`."""
+        knobs = {recipe_id: ensemble.recipe for recipe_id, ensemble in self.ensembles.items()}
+        return cast(str, reference_recipe(knobs, self.manifest.reference))
 
     @cached_property
     def recipes(self) -> pd.DataFrame:
@@ -228,12 +230,10 @@ class Results:
             "claims": claims_table(self.ensembles, self.audit_on, **self._bootstrap),
             "recipes": self.recipes,
         }
-        store.write("results/notes.json", json.dumps(self.notes, indent=1).encode())
-        store.write("results/recipes.csv", self.recipes.to_csv(index=False).encode())
+        store.write(NOTES, json.dumps(self.notes, indent=1).encode())
+        store.write(table_path("recipes", "csv"), self.recipes.to_csv(index=False).encode())
         for name, table in tables.items():
-            buffer = io.BytesIO()
-            table.to_parquet(buffer, index=False)
-            store.write(f"results/{name}.parquet", buffer.getvalue())
+            write_table(store, name, table)
 
     @property
     def _has_test(self) -> bool:
@@ -276,8 +276,8 @@ def audit_sweep(
     ``options`` are those of `audit` and come before the manifest's; ``on_recipe`` is told each label first.
     """
     store = as_store(directory)
-    manifest = manifest_of(store)
-    options = {**manifest.get("audit", {}), **{k: v for k, v in options.items() if v is not None}}
+    manifest = read_manifest(store) or NO_MANIFEST
+    options = {**manifest.audit, **{k: v for k, v in options.items() if v is not None}}
     ensembles = load_sweep(store)
     if sum(ensemble.members.size for ensemble in ensembles.values()) < _FEW_SCORES:
         ensembles = {recipe_id: ensemble.kept() for recipe_id, ensemble in ensembles.items()}

@@ -15,9 +15,8 @@ from typing import Any
 from analysis.report.figures.panel import THEMES
 from analysis.report.payload import chunks, packed
 from analysis.results import Tables
+from trainables.directory import REPORT
 from trainables.storage import Store, as_store
-
-PATH = "report.html"
 
 
 def write_report(directory: str | PathLike[str] | Store) -> str:
@@ -28,8 +27,8 @@ def write_report(directory: str | PathLike[str] | Store) -> str:
     """
     store = as_store(directory)
     tables = Tables(store)
-    store.write(PATH, page(payload(tables), title=title(tables)).encode())
-    return f"{store}/{PATH}"
+    store.write(REPORT, page(payload(tables), title=title(tables)).encode())
+    return f"{store}/{REPORT}"
 
 
 def payload(tables: Tables) -> dict[str, str]:
@@ -39,7 +38,7 @@ def payload(tables: Tables) -> dict[str, str]:
 
 def title(tables: Tables) -> str:
     """What the browser's tab says."""
-    return f"{tables.manifest.get('name', 'sweep')}: privacy and accuracy"
+    return f"{tables.manifest.name}: privacy and accuracy"
 
 
 def page(packed_chunks: Mapping[str, str], *, title: str, live: bool = False) -> str:

@@ -24,6 +24,7 @@ from analysis.report.figures.front import LAYOUT, MOST_BARS, front_info, risk_fo
 from analysis.report.figures.panel import BASE, PALETTE, SYMBOLS, THEMES, short
 from analysis.report.pictures import Pictures, notable
 from analysis.results import Risk, Tables, pretty
+from trainables.directory import FAILURES
 
 # Columns of the summary besides the knobs: everything that the cards and the table show.
 SHOWN = {
@@ -77,9 +78,9 @@ def summary(tables: Tables) -> dict[str, Any]:
     }
     shown = {name: title for name, title in (SHOWN | of_attack).items() if name in tables.recipes}
     return {
-        "name": manifest.get("name", "sweep"),
+        "name": manifest.name,
         "about": {
-            key: manifest.get(key)
+            key: getattr(manifest, key)
             for key in (
                 "created",
                 "seeds",
@@ -91,7 +92,7 @@ def summary(tables: Tables) -> dict[str, Any]:
                 "context",
             )
         },
-        "spec": yaml.safe_dump(manifest.get("spec", {}), sort_keys=False, allow_unicode=True),
+        "spec": yaml.safe_dump(manifest.spec, sort_keys=False, allow_unicode=True),
         "leftOut": left_out(tables),
         "confidence": tables.notes.get("confidence"),
         "failures": failures(tables),
@@ -179,7 +180,7 @@ def drawn_attacks(tables: Tables) -> list[str]:
 
 def recipe_chunk(tables: Tables, recipe_id: str, attacks: Sequence[str]) -> dict[str, Any]:
     """What the panels below the front show of one recipe, with the curves of these attacks."""
-    knobs = tables.manifest.get("recipes", {}).get(recipe_id, {})
+    knobs = tables.manifest.recipes.get(recipe_id, {})
     compared = tables.of_recipe("comparisons", recipe_id)
     if not compared.empty:
         risks = {c for c, r in tables.risks.items() if r.attack in attacks}
@@ -252,7 +253,7 @@ def left_out(tables: Tables) -> list[dict[str, Any]]:
 def failures(tables: Tables) -> list[dict[str, Any]]:
     """What the sweep's failed trials left behind, without what tells of the machines: a report travels."""
     found = []
-    for entry in tables.store.list("failures")[:200]:
+    for entry in tables.store.list(FAILURES)[:200]:
         try:
             failure = dict(json.loads(tables.store.read(entry.path)))
         except (ValueError, TypeError, FileNotFoundError):

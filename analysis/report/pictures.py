@@ -21,9 +21,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.results import Tables
+from trainables.directory import PICTURES
 from trainables.storage import Store, as_store
 
-PATH = "results/pictures.npz"
 TOP = 12
 MOST = 240
 SIDE = 64
@@ -67,7 +67,7 @@ class Pictures:
     def read(store: Store) -> Pictures | None:
         """The pictures of a sweep directory, None where none were kept."""
         try:
-            data = store.read(PATH)
+            data = store.read(PICTURES)
         except FileNotFoundError:
             return None
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
@@ -111,7 +111,7 @@ def save_pictures(directory: str | PathLike[str] | Store, dataset: ExampleData, 
         queries, dataset.y_test[queries].astype(np.int64), _small(dataset.x_test[queries], scale),
         tuple(map(str, dataset.class_names or ())),
     )  # fmt: skip
-    store.write(PATH, pictures.to_bytes())
+    store.write(PICTURES, pictures.to_bytes())
 
 
 def notable(tables: Tables, recipe_id: str, top: int = TOP) -> dict[str, pd.DataFrame]:

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from analysis.audit.sweep_audit import audit_sweep
 from analysis.report.html import page, payload, title
 from analysis.results import Tables
+from trainables.directory import NO_MANIFEST, addresses, read_manifest, require_manifest, table_path
 from trainables.errors import UserError
-from trainables.records import Address
 from trainables.storage import Store, as_store
 
 HOST = "127.0.0.1"
@@ -32,13 +32,10 @@ class Progress(NamedTuple):
 
 def progress(store: Store) -> Progress:
     """Counts from names of files alone; a subset seed that two records hold counts once."""
-    manifest = Tables(store).manifest
-    wanted, context = manifest.get("recipes", {}), manifest.get("context_id")
-    first, count = manifest.get("first_seed", 0), manifest.get("seeds", 0)
-    addresses = filter(None, (Address.parse(entry.path) for entry in store.list("records")))
-    mine = (a for a in addresses if a.context_id == context and a.recipe_id in wanted)
-    done = {(a.recipe_id, seed) for a in mine for seed in a.seeds if first <= seed < first + count}
-    return Progress(len(done), len(wanted) * count)
+    manifest = read_manifest(store) or NO_MANIFEST
+    wanted = manifest.seed_range
+    done = {(a.recipe_id, seed) for a in addresses(store, manifest) for seed in a.seeds if seed in wanted}
+    return Progress(len(done), len(manifest.recipes) * len(wanted))
 
 
 class Live:
@@ -71,7 +68,7 @@ class Live:
 
     def _adopt_results(self) -> None:
         """Shows results that are there already, without auditing where they cover every record."""
-        if self.store.exists("results/recipes.parquet"):
+        if self.store.exists(table_path("recipes")):
             self._publish(int(Tables(self.store).recipes["replicas"].sum()))
 
     def _publish(self, replicas: int) -> None:
@@ -98,8 +95,7 @@ class LiveServer:
         self, directory: str | PathLike[str] | Store, port: int = PORT, *, interval: float = 3.0
     ) -> None:
         store = as_store(directory)
-        if not store.exists("manifest.json"):
-            raise UserError(f"{store}: not a sweep directory, it has no manifest.json")
+        require_manifest(store)
         self.live = Live(store)
         self._interval, self._stopped = interval, threading.Event()
         html = page({}, title=title(Tables(store)), live=True).encode()

@@ -30,6 +30,7 @@ from analysis.pareto import pareto_front
 from analysis.results import Tables
 from analysis.studies.claims import ACCURACY_LOSS, RISK_REDUCTION
 from analysis.studies.pairs import Pair, Sweep
+from trainables.directory import table_path
 from trainables.errors import UserError
 from trainables.knobs import DEFENCES
 from trainables.registry import lookup
@@ -93,14 +94,14 @@ def claims(sweeps: Sequence[Tables]) -> str:
     """The published claims, one row a figure and one column a sweep, each estimate with its verdict."""
     found: dict[tuple[str, str, str], dict[str, str]] = {}
     for tables in sweeps:
-        name = tables.manifest["name"]
+        name = tables.manifest.name
         for row in tables.claims.to_dict("records"):
             definition = row["definition"].split(": reproduced if")[0].removeprefix("alternative: ")
             key = row["claim"], row["published"], definition
             ends = (row["estimate"], row["low"], row["high"])
             cell = f"{VERDICTS[row['verdict']]} {figure(*ends, row['figure'], signed=True)}"
             found.setdefault(key, {})[name] = cell
-    names = [tables.manifest["name"] for tables in sweeps]
+    names = [tables.manifest.name for tables in sweeps]
     order = {claim: i for i, claim in enumerate(dict.fromkeys(claim for claim, _, _ in found))}
     rows, last = [], ("", "")
     for (claim, published, definition), cells in sorted(found.items(), key=lambda item: order[item[0][0]]):
@@ -270,7 +271,7 @@ def fill(text: str, runs: str | PathLike[str]) -> str:
         name, *sweeps = match[1].split()
         table = lookup("table", name, TABLES)
         found = [Tables(as_store(runs) / sweep) for sweep in sweeps]
-        there = [t for t in found if t.store.exists("results/recipes.parquet")]
+        there = [t for t in found if t.store.exists(table_path("recipes"))]
         body = table(there) if len(there) == len(found) else match[2]
         return f"<!-- table: {match[1]} -->\n{body}<!-- end -->"
 

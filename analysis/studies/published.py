@@ -10,7 +10,6 @@ original order.
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Sequence
 from os import PathLike
@@ -25,6 +24,7 @@ from analysis.audit.proxies import rank_correlation, spearman
 from analysis.ensemble import Ensemble, load_sweep
 from analysis.memorization import memorization
 from trainables.data.dataset import subset_index
+from trainables.directory import write_table
 from trainables.errors import UserError
 from trainables.registry import lookup
 from trainables.storage import as_store
@@ -160,9 +160,8 @@ def main(directory: str, *paths: str) -> None:
             found.setdefault(name, []).append(table.assign(scores=Path(path).stem))
     store = as_store(directory)
     for name, parts in found.items():
-        table, buffer = pd.concat(parts, ignore_index=True), io.BytesIO()
-        table.to_parquet(buffer, index=False)
-        store.write(f"results/published_{name}.parquet", buffer.getvalue())
+        table = pd.concat(parts, ignore_index=True)
+        write_table(store, f"published_{name}", table)
         print(f"{name}\n{table.to_string(index=False, float_format='{:.3f}'.format)}\n")
 
 

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import io
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 
 from sweep.cluster import require_local, resolve
 from sweep.runner import lease
-from sweep.runner.manifest import require_manifest, require_usable
+from sweep.runner.manifest import require_usable
 from sweep.runner.search import require_optuna
 from sweep.runner.stages import clear, step
 from sweep.runner.trainer import Trained, Trainer
 from sweep.spec.schema import SweepSpec
 from sweep.watch.front_table import show_front
 from sweep.watch.loggers import make_loggers
+from trainables.directory import RECORDS, STATE, read_table, require_manifest
 from trainables.records import Context, content_id
 from trainables.storage import Store, as_store
 
 if TYPE_CHECKING:
     from trainables.data.dataset import Dataset
 
-STATE = "results/state.txt"
+AUDITED = {"context_id", "recipes", "reference", "seeds", "first_seed", "audit", "versions", "show_examples"}
 
 
 @dataclass(frozen=True)
@@ -163,15 +162,11 @@ def analyse_sweep(store: Store, dataset: Dataset, console: Console) -> None:
             save_pictures(store, dataset)
             write_report(store)
         store.write(STATE, state)
-    show_front(console, pd.read_parquet(io.BytesIO(store.read("results/recipes.parquet"))))
+    show_front(console, read_table(store, "recipes"))
 
 
 def _state(store: Store) -> bytes:
     """What results follow from, by content: the records, the manifest and the release that audits them."""
-    manifest = require_manifest(store)
-    parts = {
-        name: manifest.get(name) for name in ("context_id", "recipes", "reference", "seeds", "first_seed")
-    }
-    records = [(entry.path, entry.size) for entry in store.list("records")]
-    audit = {name: manifest.get(name) for name in ("audit", "versions", "show_examples")}
-    return content_id({**parts, **audit, "records": records}).encode()
+    parts = require_manifest(store).model_dump(mode="json", include=AUDITED)
+    records = [(entry.path, entry.size) for entry in store.list(RECORDS)]
+    return content_id({**parts, "records": records}).encode()

@@ -25,10 +25,10 @@ from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from trainables.directory import DRIVER
 from trainables.errors import UserError
 from trainables.storage import Store
 
-FILE = "driver.json"
 BEAT = 5.0
 STALE = 60.0
 
@@ -68,7 +68,7 @@ class Driver:
         if self.near:
             return _born(self.pid) == self.born
         with suppress(FileNotFoundError):
-            return time.time() + _ahead(store) - store.modified(FILE) < self.stale
+            return time.time() + _ahead(store) - store.modified(DRIVER) < self.stale
         return False
 
     def __str__(self) -> str:
@@ -102,12 +102,12 @@ class Lease:
                 refused = False
             except OSError as error:  # storage that refuses briefly must not end a sweep
                 if not refused:  # once is enough
-                    log.warning("%s/%s: %s", self._store, FILE, " ".join(str(error).split()))
+                    log.warning("%s/%s: %s", self._store, DRIVER, " ".join(str(error).split()))
                 refused = True
 
     def _write(self) -> None:
         content = {**asdict(self._driver), "beat": time.time(), "figures": self._figures}
-        self._store.write(FILE, json.dumps(content).encode())
+        self._store.write(DRIVER, json.dumps(content).encode())
 
     def __enter__(self) -> Lease:
         self._thread.start()
@@ -119,7 +119,7 @@ class Lease:
         with suppress(OSError):
             now = driver(self._store)
             if now is not None and now.token == self._driver.token:
-                self._store.delete(FILE)
+                self._store.delete(DRIVER)
 
 
 def hold(store: Store, *, beat: float = BEAT, stale: float = STALE) -> Lease:
@@ -162,7 +162,7 @@ def _silent(store: Store) -> Driver | None:
 def driver(store: Store) -> Driver | None:
     """The driver that the lease names, alive or not; None without a lease."""
     try:
-        return Driver(**json.loads(store.read(FILE)))
+        return Driver(**json.loads(store.read(DRIVER)))
     except (FileNotFoundError, ValueError, TypeError):
         return None
 

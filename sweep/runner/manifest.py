@@ -1,8 +1,7 @@
-"""``manifest.json``: what a sweep directory is: recipes, context, versions, hardware, measured speed."""
+"""The manifest of a run: recipes, context, versions, hardware, measured speed."""
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
@@ -12,50 +11,21 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from sweep.runner import lease
-from sweep.runner import stages as steps
 from sweep.spec.schema import SweepSpec, reference
+from trainables.directory import BEFORE_MANIFEST, SPEC, Manifest, read_manifest, write_manifest
 from trainables.errors import UserError
 from trainables.recipe import Recipe
 from trainables.records import Context
 from trainables.storage import Store
 
-BEFORE = (lease.FILE, steps.FILE)  # what may be there before the first manifest
 PACKAGES = ("flatleak", "ray", "torch", "numpy", "scikit-learn", "opacus")
-
-
-def read_manifest(store: Store) -> dict[str, Any] | None:
-    """The manifest of a sweep directory, or None where there is none.
-
-    Raises:
-        UserError: the file is not a manifest.
-    """
-    try:
-        value = json.loads(store.read("manifest.json"))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise UserError(f"{store}/manifest.json: not valid JSON ({error}); expected a manifest") from error
-    if not isinstance(value, dict) or "recipes" not in value or "context_id" not in value:
-        raise UserError(f"{store}/manifest.json: holds no 'recipes' and 'context_id'; expected a manifest")
-    return value
-
-
-def require_manifest(store: Store) -> dict[str, Any]:
-    """The manifest of what must be a sweep directory."""
-    manifest = read_manifest(store)
-    if manifest is None:
-        raise UserError(
-            f"{store} is not a sweep directory: it has no manifest.json; `flatleak run SPEC` makes one"
-        )
-    return manifest
 
 
 def require_usable(store: Store) -> None:
     """Refuses an output directory that holds something else than a sweep."""
     if store.local is not None and store.local.exists() and not store.local.is_dir():
         raise UserError(f"--out {store}: is a file, expected a directory")
-    if read_manifest(store) is None and any(entry.path not in BEFORE for entry in store.list()):
+    if read_manifest(store) is None and any(entry.path not in BEFORE_MANIFEST for entry in store.list()):
         raise UserError(
             f"--out {store}: is not a sweep directory: it holds files but no manifest.json; "
             "expected a new or empty directory, or an earlier sweep"
@@ -67,32 +37,34 @@ def make_manifest(
     recipes: Sequence[Recipe],
     context: Context,
     hardware: Mapping[str, Any],
-    previous: Mapping[str, Any] | None,
+    previous: Manifest | None,
     **speed: Any,
-) -> dict[str, Any]:
-    """The manifest of a run of ``recipes``; ``speed`` holds stack and seconds, measured or remembered."""
-    return {
-        "name": spec.name,
-        "context": context.model_dump(mode="json", exclude_none=True),
-        "context_id": context.context_id,
-        "recipes": {recipe.recipe_id: recipe.knobs for recipe in recipes},
-        "reference": reference(recipes, spec.audit.reference),
-        "seeds": spec.subsets.seeds,
-        "first_seed": spec.subsets.first,
+) -> Manifest:
+    """Describes a run of ``recipes``; ``speed`` holds stack and seconds, measured or remembered."""
+    created = previous.created if previous else None
+    return Manifest(
+        name=spec.name,
+        context=context.model_dump(mode="json", exclude_none=True),
+        context_id=context.context_id,
+        recipes={recipe.recipe_id: recipe.knobs for recipe in recipes},
+        reference=reference(recipes, spec.audit.reference),
+        seeds=spec.subsets.seeds,
+        first_seed=spec.subsets.first,
         **speed,
-        "versions": _versions(),
-        "hardware": dict(hardware),
-        "git": _git_revision(),
-        "created": (previous or {}).get("created") or time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "show_examples": spec.show_examples,
-        "audit": spec.audit.model_dump(mode="json", exclude={"reference"}),
-        "spec": spec.model_dump(mode="json", exclude_defaults=True),
-    }
+        versions=_versions(),
+        hardware=dict(hardware),
+        git=_git_revision(),
+        created=created or time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        show_examples=spec.show_examples,
+        audit=spec.audit.model_dump(mode="json", exclude={"reference"}),
+        spec=spec.model_dump(mode="json", exclude_defaults=True),
+    )
 
 
-def write_manifest(store: Store, spec: SweepSpec, manifest: Mapping[str, Any]) -> None:
-    store.write("spec.yaml", spec.to_yaml().encode())
-    store.write("manifest.json", json.dumps(manifest, indent=1).encode())
+def write(store: Store, spec: SweepSpec, manifest: Manifest) -> None:
+    """Writes the manifest and the spec beside it."""
+    store.write(SPEC, spec.to_yaml().encode())
+    write_manifest(store, manifest)
 
 
 def _versions() -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.directory import PROGRESS, RECORDS, addresses, set_aside_path
 from trainables.labels import labels
 from trainables.records import Address, RecordError, RecordFile
 from trainables.storage import Store
@@ -43,23 +44,22 @@ def take_stock(
     With ``repair`` False nothing is moved, only left out.
     """
     row = {recipe_id: i for i, recipe_id in enumerate(recipe_ids)}
-    addresses = _addresses(store, "records", row, context_id)
+    records = _addresses(store, RECORDS, row, context_id)
     done = np.zeros((len(row), len(seeds)), bool)
     bad = []
     with ThreadPoolExecutor(16) as pool:
-        for address, problem in zip(
-            addresses, pool.map(lambda a: _problem(store, a), addresses), strict=True
-        ):
+        problems = pool.map(lambda a: _problem(store, a), records)
+        for address, problem in zip(records, problems, strict=True):
             if problem is None:
                 first, last = address.first - seeds.start, address.last - seeds.start
                 done[row[address.recipe_id], max(first, 0) : max(last + 1, 0)] = True
             else:
                 bad.append(problem)
                 if repair:
-                    store.move(address.path, f"set-aside/{address.stem}.npz")
+                    store.move(address.path, set_aside_path(address))
     progress = tuple(
         a
-        for a in _addresses(store, "progress", row, context_id)
+        for a in _addresses(store, PROGRESS, row, context_id)
         if a.first in seeds
         and a.last in seeds
         and not done[row[a.recipe_id], a.first - seeds.start : a.last - seeds.start + 1].any()
@@ -69,8 +69,8 @@ def take_stock(
 
 def _addresses(store: Store, folder: str, recipe_ids: Iterable[str], context_id: str) -> list[Address]:
     wanted = set(recipe_ids)
-    found = (Address.parse(entry.path) for entry in store.list(folder))
-    return [a for a in found if a is not None and a.recipe_id in wanted and a.context_id == context_id]
+    found = addresses(store, folder=folder)
+    return [a for a in found if a.recipe_id in wanted and a.context_id == context_id]
 
 
 def _problem(store: Store, address: Address) -> str | None:

@@ -6,7 +6,6 @@ the spec again asks the same questions, finds their records and goes on where it
 
 from __future__ import annotations
 
-import io
 import math
 import warnings
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from sweep.spec.schema import SearchSpec, Span, SweepSpec, build_recipe
+from trainables.directory import write_table
 from trainables.errors import UserError
 from trainables.labels import labels
 from trainables.recipe import Recipe
@@ -182,9 +182,7 @@ class Search:
         table = pd.DataFrame(self.history)
         table.insert(3, "label", labels(self._knobs[recipe_id] for recipe_id in table["recipe_id"]))
         table["found"] = table["recipe_id"].isin(list(found)) & (table["stage"] == table["stage"].max())
-        buffer = io.BytesIO()
-        table.to_parquet(buffer, index=False)
-        self.trainer.store.write("results/search.parquet", buffer.getvalue())
+        write_table(self.trainer.store, "search", table)
 
 
 def _suggest(trial: Any, name: str, value: Any) -> Any:

@@ -13,10 +13,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.markup import escape
 
+from trainables.directory import RUN_FAILURE
 from trainables.errors import RunError, UserError
 from trainables.storage import Store
-
-FILE = "failures/run.json"
 
 
 @contextmanager
@@ -32,7 +31,7 @@ def named(store: Store, doing: str) -> Iterator[None]:
 
     Raises:
         UserError: raised inside, here or in a task of Ray's, whose own text of it is a whole traceback.
-        RunError: whatever else was raised; the traceback is kept in ``FILE``.
+        RunError: whatever else was raised; the traceback is kept in ``failures/run.json``.
     """
     try:
         yield
@@ -61,10 +60,10 @@ def _cause(error: BaseException) -> BaseException:
 def _keep(store: Store, about: dict[str, str]) -> str:
     failure = {**about, "host": socket.gethostname(), "time": time.time()}
     try:
-        store.write(FILE, json.dumps(failure, indent=1).encode())
+        store.write(RUN_FAILURE, json.dumps(failure, indent=1).encode())
     except OSError:  # perhaps the very reason
         return f"{store} does not take its traceback"
-    return f"its traceback is in {store}/{FILE}"
+    return f"its traceback is in {store}/{RUN_FAILURE}"
 
 
 def _public(text: str) -> str:
@@ -74,5 +73,5 @@ def _public(text: str) -> str:
 
 def clear(store: Store) -> None:
     """Forgets the failure of an earlier run."""
-    if store.exists(FILE):
-        store.delete(FILE)
+    if store.exists(RUN_FAILURE):
+        store.delete(RUN_FAILURE)

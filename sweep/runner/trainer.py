@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from sweep.cluster import Cluster, Demand, connected, local_hardware
-from sweep.runner.manifest import make_manifest, read_manifest, write_manifest
+from sweep.runner import manifest as manifests
 from sweep.runner.plan import Inventory, cut, guided, take_stock
 from sweep.runner.stages import named, step
 from sweep.runner.timing import Speed, measure, passes
@@ -26,6 +26,7 @@ from sweep.runner.workload import Workload
 from sweep.spec.schema import SweepSpec
 from sweep.watch.loggers import make_loggers
 from trainables.data.dataset import Dataset
+from trainables.directory import read_manifest
 from trainables.recipe import Recipe
 from trainables.records import Context
 from trainables.storage import Store
@@ -120,10 +121,12 @@ class Trainer:
 
     def _remembered(self) -> Speed | None:
         """What an earlier run of this context measured. Its stack is binding: bits depend on it."""
-        previous = read_manifest(self.store) or {}
-        if self._speed or previous.get("context_id") != self.context.context_id or not previous.get("stack"):
+        previous = read_manifest(self.store)
+        if self._speed or not previous or previous.context_id != self.context.context_id:
             return self._speed
-        return Speed(previous["stack"], previous.get("trials_per_gpu"), previous.get("seconds_per_pass"))
+        if not previous.stack:
+            return None
+        return Speed(previous.stack, previous.trials_per_gpu, previous.seconds_per_pass)
 
     def _measure(self, recipe: Recipe, cluster: Cluster) -> Speed:
         if self._speed is None:
@@ -154,8 +157,8 @@ class Trainer:
         mean = sum(map(passes, self.listed)) / max(len(self.listed), 1)
         per_pass = speed.seconds_per_pass if speed else None
         previous = read_manifest(self.store)
-        hardware = (previous or {}).get("hardware") or local_hardware()
-        manifest = make_manifest(
+        hardware = (previous.hardware if previous else {}) or local_hardware()
+        manifest = manifests.make_manifest(
             self.spec,
             self.listed,
             self.context,
@@ -164,7 +167,7 @@ class Trainer:
             **(asdict(speed) if speed else {}),
             seconds_per_replica=per_pass * mean if per_pass else None,
         )
-        write_manifest(self.store, self.spec, manifest)
+        manifests.write(self.store, self.spec, manifest)
 
     def _cut(
         self, stock: Inventory, by_id: Mapping[str, Recipe], speed: Speed, cluster: Cluster

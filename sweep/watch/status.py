@@ -17,7 +17,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from sweep.runner import lease
-from sweep.runner.manifest import require_manifest
+from trainables.directory import FAILURES, SPEC, Manifest, addresses, failure_path, require_manifest
 from trainables.labels import labels
 from trainables.records import Address, RecordError, RecordFile
 from trainables.storage import Store
@@ -85,8 +85,7 @@ def status(store: Store) -> Status:
         UserError: it is not a sweep directory.
     """
     manifest = require_manifest(store)
-    first = manifest.get("first_seed", 0)
-    wanted = range(first, first + manifest["seeds"])
+    wanted = manifest.seed_range
     records = _records(store, manifest)
     done = {recipe_id: _seeds(found, wanted) for recipe_id, found in records.items()}
     driver = lease.driver(store)
@@ -94,11 +93,11 @@ def status(store: Store) -> Status:
         driver = None
     figures: dict[str, Any] = driver.figures if driver else {}
     running = {recipe_id: now["running"] for recipe_id, now in figures.get("recipes", {}).items()}
-    failures, failed = _failures(store, manifest["context_id"], done, wanted)
+    failures, failed = _failures(store, manifest, done, wanted)
     rows = []
     with ThreadPoolExecutor(8) as pool:
         means = pool.map(lambda found: _means(store, found), records.values())
-        names = labels(manifest["recipes"].values())
+        names = labels(manifest.recipes.values())
         for recipe_id, label, mean in zip(records, names, means, strict=True):
             have, lost = len(done[recipe_id]), len(failed[recipe_id])
             now = min(running.get(recipe_id, 0), len(wanted) - have - lost)
@@ -106,7 +105,7 @@ def status(store: Store) -> Status:
                 RecipeStatus(recipe_id, label, have, now, lost, len(wanted) - have - lost - now, **mean)
             )
     return Status(
-        manifest["name"],
+        manifest.name,
         str(store),
         len(wanted),
         tuple(rows),
@@ -117,13 +116,11 @@ def status(store: Store) -> Status:
     )
 
 
-def _records(store: Store, manifest: dict[str, Any]) -> dict[str, list[Address]]:
+def _records(store: Store, manifest: Manifest) -> dict[str, list[Address]]:
     """The records of each recipe in the manifest's context."""
-    found: dict[str, list[Address]] = {recipe_id: [] for recipe_id in manifest["recipes"]}
-    for entry in store.list("records"):
-        address = Address.parse(entry.path)
-        if address and address.context_id == manifest["context_id"] and address.recipe_id in found:
-            found[address.recipe_id].append(address)
+    found: dict[str, list[Address]] = {recipe_id: [] for recipe_id in manifest.recipes}
+    for address in addresses(store, manifest):
+        found[address.recipe_id].append(address)
     return found
 
 
@@ -150,26 +147,22 @@ def _means(store: Store, addresses: list[Address]) -> dict[str, float | None]:
 
 
 def _failures(
-    store: Store, context_id: str, done: dict[str, set[int]], wanted: range
+    store: Store, manifest: Manifest, done: dict[str, set[int]], wanted: range
 ) -> tuple[tuple[Failure, ...], dict[str, set[int]]]:
     """Blocks given up, and their seeds by recipe, where no record has come since."""
     failures = []
     seeds: dict[str, set[int]] = {recipe_id: set() for recipe_id in done}
-    for entry in store.list("failures"):
-        address = Address.parse(entry.path.removesuffix(".json") + ".npz")
-        if address is None or address.context_id != context_id or address.recipe_id not in done:
-            continue
+    for address in addresses(store, manifest, folder=FAILURES, suffix=".json"):
+        file = failure_path(address)
         lost = _seeds([address], wanted) - done[address.recipe_id]
         try:
-            about = json.loads(store.read(entry.path))
+            about = json.loads(store.read(file))
         except (FileNotFoundError, ValueError):
             continue
         if lost and about["given_up"]:
             seeds[address.recipe_id] |= lost
             failures.append(
-                Failure(
-                    about["block"], len(lost), about["attempts"], about["error"], entry.path, about["log"]
-                )
+                Failure(about["block"], len(lost), about["attempts"], about["error"], file, about["log"])
             )
     return tuple(failures), seeds
 
@@ -243,7 +236,7 @@ def _headline(now: Status) -> str:
     if now.done == now.total:
         return f"{line}, complete"
     where = now.directory if "://" not in now.directory else "SPEC"
-    spec = f"{where}/spec.yaml" if where != "SPEC" else where
+    spec = f"{where}/{SPEC}" if where != "SPEC" else where
     return f"{line}; nobody drives it, go on with `{escape(f'flatleak run {spec} --out {now.directory}')}`"
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from sweep.runner import lease
+from trainables.directory import DRIVER
 from trainables.errors import UserError
 from trainables.storage import Store
 
@@ -30,7 +31,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 def elsewhere(store: Store, **changes: object) -> lease.Driver:
     """A lease that a driver on another machine left."""
     other = replace(lease.Driver.here(60), host="elsewhere", pid=4711, **changes)
-    store.write(lease.FILE, json.dumps(asdict(other)).encode())
+    store.write(DRIVER, json.dumps(asdict(other)).encode())
     return other
 
 
@@ -55,7 +56,7 @@ def test_a_driver_elsewhere_lives_while_its_lease_changes_whatever_its_clock_say
     def beating() -> None:
         while not ended.wait(1.5):  # not faster: moto takes an object away before it puts the new one
             beat = {"beat": time.time() + skew}
-            store.write(lease.FILE, json.dumps(asdict(other) | beat).encode())
+            store.write(DRIVER, json.dumps(asdict(other) | beat).encode())
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(beating)
@@ -87,7 +88,7 @@ def test_a_look_trusts_the_clock_of_the_storage_alone(
     assert "running for 1 min 30 s" in str(other)
     time.sleep(4.5)  # S3 stamps whole seconds
     assert not other.alive(store)
-    assert [entry.path for entry in store.list()] == [lease.FILE]
+    assert [entry.path for entry in store.list()] == [DRIVER]
 
 
 def test_a_reader_who_may_not_write_trusts_its_own_clock(
@@ -106,11 +107,11 @@ def test_a_reader_who_may_not_write_trusts_its_own_clock(
 
 def test_a_lease_that_is_gone_is_of_nobody(store: Store) -> None:
     other = elsewhere(store)
-    store.delete(lease.FILE)
+    store.delete(DRIVER)
     assert not other.alive(store)
 
 
-DRIVER = """
+HOLDER = """
 import sys, time
 from sweep.runner import lease
 from trainables.storage import Store
@@ -123,7 +124,7 @@ with lease.hold(Store.at(sys.argv[1]), beat=0.05):
 def driving(store: Store, *, background: bool = False) -> subprocess.Popen[str]:
     """A driver; in the background as a script starts one with ``&``, deaf to Ctrl+C."""
     hears = "SIG_IGN" if background else "default_int_handler"
-    script = f"import signal\nsignal.signal(signal.SIGINT, signal.{hears})\n{DRIVER}"
+    script = f"import signal\nsignal.signal(signal.SIGINT, signal.{hears})\n{HOLDER}"
     command = [sys.executable, "-c", script, str(store)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -145,7 +146,7 @@ def test_a_process_number_used_again_is_not_the_driver(tmp_path: Path) -> None:
     store = Store.at(tmp_path)
     mine = lease.Driver.here(60)
     born = mine.born.rpartition(" ")[0] + " 1"
-    store.write(lease.FILE, json.dumps(asdict(replace(mine, born=born))).encode())
+    store.write(DRIVER, json.dumps(asdict(replace(mine, born=born))).encode())
     assert not lease.driver(store).alive(store)
 
 
@@ -189,6 +190,6 @@ def test_figures_go_out_with_the_beat(store: Store) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"pid": 1}'])
 def test_a_damaged_lease_is_no_lease(tmp_path: Path, content: bytes) -> None:
-    Store.at(tmp_path).write(lease.FILE, content)
+    Store.at(tmp_path).write(DRIVER, content)
     with lease.hold(Store.at(tmp_path)):
         assert lease.driver(Store.at(tmp_path)) is not None

@@ -1,0 +1,196 @@
+"""A sweep directory: its manifest, where everything in it lies, and which recipe is the reference."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from trainables.errors import UserError
+from trainables.records import Address
+from trainables.storage import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MANIFEST = "manifest.json"
+SPEC = "spec.yaml"
+DRIVER = "driver.json"  # the lease of the process that drives the sweep
+REPORT = "report.html"
+RECORDS = "records"
+PROGRESS = "progress"  # unfinished blocks
+FAILURES = "failures"  # blocks that failed, and why
+RUN_FAILURE = "failures/run.json"  # why a run ended before its first trial
+SET_ASIDE = "set-aside"  # records that could not be read
+RESULTS = "results"
+NOTES = "results/notes.json"
+PICTURES = "results/pictures.npz"
+STATE = "results/state.txt"  # what the results follow from
+FIGURES = "figures"
+BEFORE_MANIFEST = (DRIVER, RUN_FAILURE)  # what a new directory may hold before it has a manifest
+
+
+class Manifest(BaseModel):
+    """What a sweep directory is. Keys that a later release adds are kept.
+
+    ``recipes`` holds knobs by recipe_id, in the order of the spec. ``stack``, ``trials_per_gpu``,
+    ``seconds_per_pass`` and ``seconds_per_replica`` are what was measured where the sweep ran.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = "sweep"
+    context: dict[str, Any] = {}
+    context_id: str
+    recipes: dict[str, dict[str, Any]]
+    reference: str | None = None
+    seeds: int = Field(ge=0)
+    first_seed: int = Field(default=0, ge=0)
+    stack: int | None = None
+    trials_per_gpu: int | None = None
+    seconds_per_pass: float | None = None
+    seconds_per_replica: float | None = None
+    versions: dict[str, str] = {}
+    hardware: dict[str, Any] = {}
+    git: str | None = None
+    created: str | None = None
+    show_examples: bool = True
+    audit: dict[str, Any] = {}
+    spec: dict[str, Any] = {}
+
+    @property
+    def seed_range(self) -> range:
+        """The subset seeds of the sweep."""
+        return range(self.first_seed, self.first_seed + self.seeds)
+
+    @property
+    def reference_id(self) -> str | None:
+        """The recipe that all others are compared with; see `reference_recipe`."""
+        return reference_recipe(self.recipes, self.reference)
+
+    def to_json(self) -> dict[str, Any]:
+        """The values of the file, in its order."""
+        return self.model_dump(mode="json")
+
+
+NO_MANIFEST = Manifest(context_id="", recipes={}, seeds=0)  # of a bare directory of records
+
+
+def read_manifest(store: Store) -> Manifest | None:
+    """Reads the manifest of a sweep directory.
+
+    Returns:
+        The manifest, or None where there is none.
+
+    Raises:
+        UserError: the file is not a manifest.
+    """
+    try:
+        return Manifest.model_validate(json.loads(store.read(MANIFEST)))
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the whole"
+        problem = f"{place}: {first['msg'].lower()}; expected a manifest"
+    except ValueError as error:
+        problem = f"not valid JSON ({error}); expected a manifest"
+    raise UserError(f"{store}/{MANIFEST}: {problem}")
+
+
+def require_manifest(store: Store) -> Manifest:
+    """Reads the manifest of what must be a sweep directory.
+
+    Raises:
+        UserError: the directory has no manifest, or what is there is not one.
+    """
+    manifest = read_manifest(store)
+    if manifest is None:
+        raise UserError(
+            f"{store} is not a sweep directory: it has no {MANIFEST}; `flatleak run SPEC` makes one"
+        )
+    return manifest
+
+
+def write_manifest(store: Store, manifest: Manifest) -> None:
+    store.write(MANIFEST, json.dumps(manifest.to_json(), indent=1).encode())
+
+
+def reference_recipe(recipes: Mapping[str, Mapping[str, Any]], named: str | None = None) -> str | None:
+    """Finds the recipe that all others are compared with.
+
+    Args:
+        recipes: knobs by recipe_id.
+        named: the recipe_id that the manifest names, if any.
+
+    Returns:
+        ``named`` where it is among the recipes, else the plain SGD with the fewest knobs, else the first
+        recipe; None where there is none.
+    """
+    if named in recipes:
+        return named
+    sgd = [recipe_id for recipe_id, knobs in recipes.items() if knobs.get("optimizer") == "sgd"]
+    if sgd:
+        return min(sgd, key=lambda recipe_id: len(recipes[recipe_id]))
+    return next(iter(recipes), None)
+
+
+def addresses(
+    store: Store, manifest: Manifest | None = None, *, folder: str = RECORDS, suffix: str = ".npz"
+) -> Iterator[Address]:
+    """Lists the addresses of the files in a folder, by one listing of the store.
+
+    Args:
+        store: the sweep directory.
+        manifest: leaves out what belongs to another context or to a recipe that it does not name.
+        folder: ``records``, ``progress`` or ``failures``.
+        suffix: how the files' names end.
+    """
+    for entry in store.list(folder):
+        if not entry.path.endswith(suffix):
+            continue
+        address = Address.parse(entry.path.removesuffix(suffix) + ".npz")
+        if address is None:
+            continue
+        if manifest is None or (
+            address.context_id == manifest.context_id and address.recipe_id in manifest.recipes
+        ):
+            yield address
+
+
+def failure_path(address: Address) -> str:
+    return f"{FAILURES}/{address.stem}.json"
+
+
+def progress_path(address: Address) -> str:
+    return f"{PROGRESS}/{address.stem}.npz"
+
+
+def set_aside_path(address: Address) -> str:
+    return f"{SET_ASIDE}/{address.stem}.npz"
+
+
+def table_path(name: str, suffix: str = "parquet") -> str:
+    """Where a table of the results lies: ``recipes``, ``comparisons``, ``examples/<recipe_id>`` ..."""
+    return f"{RESULTS}/{name}.{suffix}"
+
+
+def write_table(store: Store, name: str, table: pd.DataFrame) -> None:
+    """Writes one table of the results as Parquet, without its index."""
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    store.write(table_path(name), buffer.getvalue())
+
+
+def read_table(store: Store, name: str) -> pd.DataFrame:
+    """Reads one table of the results.
+
+    Raises:
+        FileNotFoundError: there is no such table.
+    """
+    import pandas as pd
+
+    return pd.read_parquet(io.BytesIO(store.read(table_path(name))))
