@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from trainables.data.batches import Batch, DeviceData, Sampler
+from trainables.data.batches import Sampler
 from trainables.data.dataset import Dataset, load_dataset
+from trainables.data.device_data import DeviceData
 from trainables.data.subsets import Subsets, draw_members
+from trainables.engine.batch import Batch
 from trainables.engine.compilation import check_mode
 from trainables.engine.curvature import draw_directions, input_curvature
 from trainables.engine.networks import Params, held, make_network, trained
@@ -288,7 +290,8 @@ class Stack:
     def batches(self) -> Iterator[Batch]:
         """Those of this epoch."""
         loss = objective(self.task.recipe, self.epoch)
-        return self.sampler.epoch(self.epoch, self.network, loss, self.buffers)
+        for examples in self.sampler.epoch(self.epoch):
+            yield Batch(self.network, loss, self.buffers, *examples, self.task.definite.clip)
 
     def train_epoch(self, limit: int | None = None) -> None:
         """One epoch, or its first ``limit`` steps. The host waits for the device once, at the end."""
@@ -373,10 +376,9 @@ class Stack:
         total = {name: torch.zeros_like(b, dtype=torch.float32) for name, b in self.buffers.items()}
         for norm in norms:
             norm.momentum = 1.0
-        batches = self.sampler.epoch(self.epoch, self.network, objective(self.task.recipe), self.buffers)
         with self._dropout_seeded():
-            for batch in batches:
-                self.network.logits(named, self.buffers, batch.x, train=True)
+            for x, *_ in self.sampler.epoch(self.epoch):
+                self.network.logits(named, self.buffers, x, train=True)
                 total = {name: t + self.buffers[name] for name, t in total.items()}
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from trainables import Recipe
-from trainables.data.batches import DeviceData
+from trainables.data.device_data import DeviceData
 from trainables.engine.stack import Stack, Task, make_task
 from trainables.models import MODELS
 from trainables.optimizers import gradient_rules as gradients

@@ -12,8 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from trainables import Recipe, train_replicas
-from trainables.data.batches import DeviceData
 from trainables.data.dataset import Dataset, load_dataset
+from trainables.data.device_data import DeviceData
 from trainables.engine.stack import Stack, Task, learning_rate, make_task
 
 SMALL = {"name": "digits", "train_size": 160, "test_size": 50}
@@ -161,7 +161,7 @@ def test_private_gradients_are_clipped_example_by_example(model: dict[str, Any])
     clip = 0.7
     recipe = Recipe(optimizer="dpsgd", clip=clip, noise_multiplier=1.0, batch_size=20)
     stack = Stack(task := make_task(recipe, SMALL, model), [0, 1])
-    batch = next(stack.sampler.epoch(0, stack.network, lambda z, t: -(z.log_softmax(0) * t).sum(0), {}))
+    batch = next(stack.batches())
     found = stack.network.layout.unpack(batch(stack.params))
     sizes = set()
     for k in range(2):
@@ -183,7 +183,7 @@ def test_bytes_are_normalised_by_the_training_set_and_floats_left_alone(
     at_once: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not at_once:
-        monkeypatch.setattr("trainables.data.batches.NORMALISE_BYTES", 0)
+        monkeypatch.setattr("trainables.data.device_data.NORMALISE_BYTES", 0)
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (40, 3, 4, 4)).astype(np.uint8)
     x[:, 1] //= 3
