@@ -78,4 +78,4 @@ if command -v nvidia-smi >/dev/null; then
   sweep cifar100 cifar100 "${cifar100[@]}"
 fi
 
-"${flatleak%flatleak}python" -m analysis.studies.findings "$runs" README.md docs/findings.md
+"${flatleak%flatleak}python" -m analysis.studies.findings "$runs" docs/reading-the-page.md docs/findings.md

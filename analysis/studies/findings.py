@@ -1,6 +1,6 @@
 """The tables of a page of findings, drawn from finished sweeps.
 
-    python -m analysis.studies.findings runs README.md docs/findings.md
+    python -m analysis.studies.findings runs docs/reading-the-page.md docs/findings.md
 
 A page says where a table goes by two comment lines, and what lies between them is replaced:
 
