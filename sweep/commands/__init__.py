@@ -1,0 +1,1 @@
+"""The commands of ``flatleak``, a file for each group: sweeping, results, watching."""

@@ -1,0 +1,76 @@
+"""The ``flatleak`` application, and what its commands share: arguments, options, where errors go."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+app = typer.Typer(
+    name="flatleak",
+    help="Which training recipe gives the best accuracy for the privacy that you can afford?",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+errors = Console(stderr=True, highlight=False)
+
+Directory = Annotated[
+    str, typer.Argument(metavar="DIR", help="A sweep directory: a path, or a URI such as s3://bucket/x.")
+]
+Spec = Annotated[
+    str, typer.Argument(metavar="SPEC", help="A shipped spec's name (see `flatleak specs`) or a YAML file.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output, for scripts.")]
+Set = Annotated[
+    list[str],
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. training.epochs=5; repeatable."),
+]
+Out = Annotated[
+    str | None, typer.Option(metavar="DIR", help="The sweep directory; default: runs/ and the spec's name.")
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="An existing Ray cluster that this machine is in: auto or host:port; default: RAY_ADDRESS, else "
+        "Ray started in here."
+    ),
+]
+
+
+def example(line: str) -> dict[str, Any]:
+    """The example that closes a command's help."""
+    return {"epilog": f"Example: `{line}`"}
+
+
+def raw_spec(spec: str, assignments: list[str]) -> dict[str, Any]:
+    """The raw spec; code that reading it would run is shown first."""
+    from sweep.spec.reading import override
+    from sweep.spec.schema import read
+
+    values = override(read(spec), assignments)
+    show_code(values)
+    return values
+
+
+def show_code(values: dict[str, Any]) -> None:
+    from sweep.spec.reading import import_strings
+
+    for place, name in import_strings(values):
+        errors.print(f"[yellow]runs your code:[/] {escape(f'{place}: {name}')}")
+
+
+def validated(values: dict[str, Any]) -> Any:
+    from sweep.spec.schema import SweepSpec
+
+    return SweepSpec.of(values)
+
+
+def require_sweep(directory: str) -> None:
+    from trainables.directory import require_manifest
+    from trainables.storage import as_store
+
+    require_manifest(as_store(directory))

@@ -1,0 +1,128 @@
+"""Commands that audit a sweep, and show what its results say."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from sweep.commands.app import Directory, Json, app, example, require_sweep, show_code
+
+
+@app.command(**example("flatleak audit predictions.npz --attack lira --attack my_attacks:score"))
+def audit(
+    source: Annotated[
+        str, typer.Argument(metavar="DIR|FILE", help="A sweep directory or a predictions file.")
+    ],
+    out: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="For a file: where results go; default: runs/ and its name."),
+    ] = None,
+    attack: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME", help="A registered attack, default, or package.module:function; repeatable."
+        ),
+    ] = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """Audits a sweep directory again, or the predictions of models that you trained yourself.
+
+    It draws `report.html`, too. Without `--attack` it runs the attacks of the sweep's spec; those of every
+    audit where it names none.
+    """
+    show_code({"--attack": attack})
+    from analysis.report.html import write_report
+    from trainables.storage import as_store
+
+    if source.endswith(".npz"):
+        from analysis.predictions import audit_predictions, place_of
+
+        store = as_store(out or place_of(source))
+        results = audit_predictions(source, store, attacks=attack or None)
+    else:
+        from analysis.audit.sweep_audit import audit_sweep
+        from trainables.directory import STATE
+
+        require_sweep(source)
+        store = as_store(source)
+        if attack and store.exists(STATE):
+            store.delete(STATE)  # or the next run would take these results for those of its spec
+        results = audit_sweep(store, attacks=attack or None)
+    path = write_report(store)
+    if as_json:
+        print(results.recipes.to_json(orient="records"))
+    else:
+        from sweep.watch.front_table import show_front
+
+        show_front(Console(), results.recipes)
+        print(path)
+
+
+@app.command(**example("flatleak report runs/digits"))
+def report(directory: Directory, as_json: Json = False) -> None:
+    """Draws `report.html` of an audited sweep again."""
+    from analysis.report.html import write_report
+
+    require_sweep(directory)
+    path = str(write_report(directory))
+    print(json.dumps({"report": path}) if as_json else path)
+
+
+@app.command(**example("flatleak recommend runs/digits --max-risk lira_advantage=0.15"))
+def recommend(
+    directory: Directory,
+    max_risk: Annotated[
+        list[str], typer.Option(metavar="COLUMN=NUMBER", help="A risk to stay within; repeatable.")
+    ] = [],  # noqa: B006
+    min_accuracy: Annotated[float | None, typer.Option(help="A test accuracy to reach, a fraction.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Names the recipe to take, given how much risk or how little accuracy you can accept."""
+    from analysis.recommend import parse_bound
+    from analysis.recommend import recommend as choose
+    from analysis.results import Tables
+
+    require_sweep(directory)
+    bounds = dict(map(parse_bound, max_risk))
+    advice = choose(Tables.of(directory).recipes, max_risk=bounds, min_accuracy=min_accuracy)
+    if as_json:
+        print(json.dumps(advice._asdict() | {"choice": advice.choice._asdict()}, default=_as_dict))
+        return
+    print(advice.choice)
+    for line in advice.why:
+        print(f"  {line}")
+    for other in advice.following:
+        print(f"next: {other}")
+
+
+@app.command(**example("flatleak serve runs/digits --port 8700"))
+def serve(
+    directory: Directory, port: Annotated[int, typer.Option(help="On this machine only.")] = 8700
+) -> None:
+    """Shows the report in a browser and keeps it fresh while the sweep runs."""
+    from analysis.report.serve import serve as serve_page
+
+    require_sweep(directory)
+    serve_page(directory, port)
+
+
+@app.command(**example("flatleak export runs/digits --format svg --figure front"))
+def export(
+    directory: Directory,
+    format: Annotated[str, typer.Option(help="png, svg or pdf.")] = "png",
+    figure: Annotated[list[str], typer.Option(help="A figure's name; repeatable; default: all.")] = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """Writes the report's figures as image files."""
+    from analysis.report.export import export as write_figures
+
+    require_sweep(directory)
+    written = write_figures(directory, format, names=figure)
+    print(json.dumps(written) if as_json else "\n".join(written))
+
+
+def _as_dict(value: Any) -> Any:
+    return value._asdict() if hasattr(value, "_asdict") else value.item()

@@ -1,0 +1,52 @@
+"""Commands that watch a sweep."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from sweep.commands.app import Directory, Json, app, example
+
+
+@app.command(**example("flatleak status runs/digits --watch"))
+def status(
+    directory: Directory,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Keep it fresh until nobody drives the sweep.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Shows by recipe what is done, running, failed and missing; from any terminal, without Ray."""
+    from sweep.watch import status as look
+    from trainables.storage import as_store
+
+    store = as_store(directory)
+    if as_json:
+        print(json.dumps(look.status(store).to_json()))
+    else:
+        look.show(Console(), store, watch=watch)
+
+
+@app.command(**example("flatleak monitor --out monitor"))
+def monitor(
+    out: Annotated[str, typer.Option(metavar="DIR", help="Where the configuration goes.")] = "monitor",
+    dashboard: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="A Ray dashboard to ask for nodes; default: this machine's Ray."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Sets Prometheus and Grafana up for watching sweeps: writes their configuration and the dashboard."""
+    from sweep.watch.monitor import monitor as set_up
+
+    made = set_up(out, dashboard=dashboard)
+    if as_json:
+        print(json.dumps({"prometheus": str(made.prometheus), "provisioning": str(made.provisioning)}))
+        return
+    for name, command in made.commands.items():
+        print(f"{name}: {command}")
+    if made.ray_dashboard:
+        print(f"the Grafana of this machine's Ray finds the dashboard at {made.ray_dashboard}")
