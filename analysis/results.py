@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable, Iterable
@@ -13,7 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from trainables.directory import NO_MANIFEST, NOTES, Manifest, read_manifest, read_table, reference_recipe
+from trainables.directory import (
+    NO_MANIFEST,
+    NOTES,
+    Manifest,
+    read_manifest,
+    read_table,
+    reference_recipe,
+    table_path,
+)
 from trainables.errors import UserError
 from trainables.knobs import TRAINING
 from trainables.labels import flat
@@ -122,6 +131,8 @@ class Tables:
             UserError: the directory holds no audited results.
         """
         table = self._parquet("recipes")
+        if table.empty and self.store.exists(table_path("recipes", "csv")):
+            table = pd.read_csv(io.BytesIO(self.store.read(table_path("recipes", "csv"))))
         if table.empty:
             raise UserError(
                 f"{self.store}: no results/recipes.parquet with a row; run `flatleak audit {self.store}`"

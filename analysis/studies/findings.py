@@ -30,6 +30,7 @@ from analysis.pareto import pareto_front
 from analysis.results import Tables
 from analysis.studies.claims import ACCURACY_LOSS, RISK_REDUCTION
 from analysis.studies.pairs import Pair, Sweep
+from analysis.studies.paper import ALSO, PUBLISHED, TITLES, Published, data_of
 from trainables.directory import table_path
 from trainables.errors import UserError
 from trainables.knobs import DEFENCES
@@ -111,6 +112,49 @@ def claims(sweeps: Sequence[Tables]) -> str:
         rows.append([definition.replace(" - ", " − "), said, *(cells.get(name, "") for name in names)])
         last = claim, published
     return markdown(["claim and figure", "published", *names], rows)
+
+
+def paper(sweeps: Sequence[Tables]) -> str:
+    """Every figure that the paper published of SGD and SAM, beside ours on the same data set.
+
+    Ours are of the plain recipe of each optimizer with the best test accuracy. Below them stand metrics that
+    we have and the paper, as far as we know it, does not.
+    """
+    rows = []
+    for tables in sweeps:
+        data = data_of(tables.directory)
+        known = {row.metric: row for row in PUBLISHED if row.data == data}
+        best = [_best_plain(tables, optimizer) for optimizer in ("sgd", "sam")]
+        titles = {name: row.title for name, row in known.items()}
+        for name, title in (ALSO | titles).items():
+            said = _said(known.get(name))
+            ours = [of_row(row, name) for row in best]
+            rows.append([f"{TITLES[data]}, {title}", said[0], ours[0], said[1], ours[1]])
+    measured = {data_of(tables.directory) for tables in sweeps}
+    for row in PUBLISHED:
+        if row.data not in measured:
+            said = _said(row)
+            rows.append(
+                [f"{TITLES[row.data]}, {row.title}", said[0], "not measured", said[1], "not measured"]
+            )
+    return markdown(["figure", "SGD, published", "SGD, here", "SAM, published", "SAM, here"], rows)
+
+
+def _said(row: Published | None) -> list[str]:
+    """What the paper has for SGD and for SAM, in the unit of our own figures."""
+    if row is None:
+        return ["–", "–"]
+    return [figure(value, np.nan, np.nan, row.metric) for value in (row.sgd, row.sam)]
+
+
+def _best_plain(tables: Tables, optimizer: str) -> Any:
+    knobs = tables.manifest.recipes
+    plain = [
+        recipe_id
+        for recipe_id, its in knobs.items()
+        if its.get("optimizer", "sgd") == optimizer and not DEFENCES & its.keys()
+    ]
+    return tables.recipes.loc[plain].sort_values("test_accuracy", ascending=False).iloc[0]
 
 
 def contrast(sweeps: Sequence[Tables]) -> str:
@@ -252,12 +296,17 @@ def _setting(label: str) -> str:
 TABLES: dict[str, Table] = {
     "recipes": recipes,
     "claims": claims,
+    "paper": paper,
     "contrast": contrast,
     "tuning": tuning,
     "mitigation": mitigation,
     "agreement": agreement,
     "histogram": histogram,
 }
+
+
+def _audited(tables: Tables) -> bool:
+    return any(tables.store.exists(table_path("recipes", suffix)) for suffix in ("parquet", "csv"))
 
 
 def fill(text: str, runs: str | PathLike[str]) -> str:
@@ -271,7 +320,7 @@ def fill(text: str, runs: str | PathLike[str]) -> str:
         name, *sweeps = match[1].split()
         table = lookup("table", name, TABLES)
         found = [Tables(as_store(runs) / sweep) for sweep in sweeps]
-        there = [t for t in found if t.store.exists(table_path("recipes"))]
+        there = [t for t in found if _audited(t)]
         body = table(there) if len(there) == len(found) else match[2]
         return f"<!-- table: {match[1]} -->\n{body}<!-- end -->"
 

@@ -1,6 +1,6 @@
 """Figures of a finished sweep, as Plotly figures for notebooks, export and the page.
 
->>> from analysis import figures
+>>> from analysis.report import figures
 >>> figures.draw("front", "runs/digits", risk="lira_auc").show()        # doctest: +SKIP
 >>> figures.draw("roc", "runs/digits", ["3f2a...", "91bc..."]).show()   # doctest: +SKIP
 

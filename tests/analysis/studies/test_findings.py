@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +149,24 @@ def test_every_table_of_the_pages_is_known_and_filled() -> None:
         for words, body in TABLE.findall((ROOT / name).read_text(encoding="utf-8")):
             assert words.split()[0] in findings.TABLES
             assert rows(body), f"{name}: {words}"
+
+
+def test_the_paper_stands_beside_what_was_measured(smoke_sweep: Path, tmp_path: Path) -> None:
+    (tmp_path / "cifar10-like").symlink_to(smoke_sweep)
+    found = {row[0]: row[1:] for row in rows(fill(page("paper", "cifar10-like"), tmp_path))}
+    table = pd.read_parquet(smoke_sweep / "results" / "recipes.parquet")
+    plain = table[(table["noise"] == 0) & (table["grad_reg"] == 0)]
+    best = {o: plain[plain["optimizer"] == o]["test_accuracy"].max() for o in ("sgd", "sam")}
+    published, sgd, also_published, sam = found["CIFAR-10, test accuracy, %"]
+    assert (published, also_published) == ("92.3", "93.1")
+    assert [float(cell.split()[0]) for cell in (sgd, sam)] == [
+        round(100 * best[o], 1) for o in ("sgd", "sam")
+    ]
+    assert found["CIFAR-100, RMIA, AUC"] == ["0.904", "not measured", "0.916", "not measured"]
+
+
+def test_results_without_records_and_with_a_csv_alone_are_read(smoke_sweep: Path, tmp_path: Path) -> None:
+    bare = tmp_path / smoke_sweep.name
+    shutil.copytree(smoke_sweep, bare, ignore=shutil.ignore_patterns("records", "recipes.parquet"))
+    words = page("recipes", bare.name)
+    assert fill(words, tmp_path) == fill(words, smoke_sweep.parent)
