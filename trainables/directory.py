@@ -36,7 +36,8 @@ BEFORE_MANIFEST = (DRIVER, RUN_FAILURE)  # what a new directory may hold before 
 class Manifest(BaseModel):
     """What a sweep directory is. Keys that a later release adds are kept.
 
-    ``recipes`` holds knobs by recipe_id, in the order of the spec. ``stack``, ``trials_per_gpu``,
+    ``data`` says what was made of the data set, with ``notes`` for who reads the figures. ``recipes`` holds
+    knobs by recipe_id, in the order of the spec. ``stack``, ``trials_per_gpu``,
     ``seconds_per_pass`` and ``seconds_per_replica`` are what was measured where the sweep ran.
     """
 
@@ -44,6 +45,7 @@ class Manifest(BaseModel):
 
     name: str = "sweep"
     context: dict[str, Any] = {}
+    data: dict[str, Any] = {}
     context_id: str
     recipes: dict[str, dict[str, Any]]
     reference: str | None = None

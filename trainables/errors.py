@@ -13,3 +13,8 @@ class RunError(RuntimeError):
 
 class Diverged(UserError):
     """Training that ended in no numbers; it would end there again."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, or its kind where it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -14,10 +14,11 @@ from sweep.cluster import require_local, resolve
 from sweep.runner import lease
 from sweep.runner.manifest import require_usable
 from sweep.runner.search import require_optuna
-from sweep.runner.stages import clear, step
+from sweep.runner.stages import clear, named, step
 from sweep.runner.trainer import Trained, Trainer
 from sweep.spec.schema import SweepSpec
 from sweep.watch.front_table import show_front
+from sweep.watch.loading import loading_bar
 from sweep.watch.loggers import make_loggers
 from trainables.directory import RECORDS, STATE, read_table, require_manifest
 from trainables.records import Context, content_id
@@ -82,7 +83,6 @@ def run(
         RunError: something else failed than a trial.
     """
     from analysis.attacks import registry as attacks
-    from trainables.data.dataset import load_dataset
     from trainables.engine.stack import check
     from trainables.models import resolve_model
 
@@ -96,11 +96,12 @@ def run(
     attacks.resolve(spec.attacks)
     if resolve(address) == "local":
         require_local(spec.resources.demand)
-    with step(store, console, f"loading dataset {spec.dataset['name']}"):
-        dataset = load_dataset(spec.dataset)
+    dataset = _load(spec, store, console)
     model = resolve_model(spec.model)
     with step(store, console, f"trying model {model['name']}"):
         check([*spec.recipes, *spec.corners], dataset, model, spec.subsets.rule, spec.queries)
+    for note in dataset.notes:
+        console.print(f"[yellow]dataset:[/] {escape(note)}", soft_wrap=True, highlight=False)
     for name, logger in zip(spec.loggers, loggers, strict=True):
         with step(store, console, f"opening logger {name}"):
             logger.setup()
@@ -123,6 +124,15 @@ def run(
         if analyse and trained.replicas_there and not trained.interrupted and not trained.fatal:
             analyse_sweep(store, dataset, console)
     return Outcome(str(store), trained, time.monotonic() - started)
+
+
+def _load(spec: SweepSpec, store: Store, console: Console) -> Dataset:
+    """The data set, under a bar."""
+    from trainables.data.dataset import load_dataset
+
+    doing = f"loading dataset {spec.dataset['name']}"
+    with named(store, doing), loading_bar(console, doing) as progress:
+        return load_dataset(spec.dataset, progress=progress)
 
 
 def _train(spec: SweepSpec, trainer: Trainer) -> Trained:

@@ -36,15 +36,17 @@ def make_manifest(
     spec: SweepSpec,
     recipes: Sequence[Recipe],
     context: Context,
+    data: Mapping[str, Any],
     hardware: Mapping[str, Any],
     previous: Manifest | None,
     **speed: Any,
 ) -> Manifest:
-    """Describes a run of ``recipes``; ``speed`` holds stack and seconds, measured or remembered."""
+    """Describes a run of ``recipes`` on ``data``; ``speed``: stack and seconds, measured or remembered."""
     created = previous.created if previous else None
     return Manifest(
         name=spec.name,
         context=context.model_dump(mode="json", exclude_none=True),
+        data=dict(data),
         context_id=context.context_id,
         recipes={recipe.recipe_id: recipe.knobs for recipe in recipes},
         reference=reference(recipes, spec.audit.reference),

@@ -162,6 +162,7 @@ class Trainer:
             self.spec,
             self.listed,
             self.context,
+            self.dataset.describe(),
             self._cluster.hardware(self._demand(speed)) if self._cluster else hardware,
             previous,
             **(asdict(speed) if speed else {}),

@@ -13,8 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from trainables.data.sources import DENSE, Array, Source, digits, folder, guess_channels, npz, torchvision_set
-from trainables.errors import UserError
+from trainables.data.classes import find_classes
+from trainables.data.images import Images
+from trainables.data.layout import Layout, channels_first, find_layout
+from trainables.data.normalise import Mode, Scale, normalise
+from trainables.data.progress import Report, reported_to
+from trainables.data.sources import DENSE, Array, Source, digits, folder, npz, torchvision_set
+from trainables.errors import UserError, first_line
 from trainables.registry import lookup_factory, nearest
 
 DATASETS: dict[str, Callable[..., Any]] = {
@@ -35,7 +40,9 @@ class Options(BaseModel):
     ``imbalance``: a long tail, class c keeping imbalance^(-c/(C-1)) of its training examples, so the first
     class keeps all and the last 1/imbalance (Cui et al. 2019, section 5.1). ``label_noise``: the share of
     training labels that is replaced by a random other class. ``canaries``: how many further training examples
-    get a random wrong label, their indices recorded.
+    get a random wrong label, their indices recorded. ``layout``: of an array of images, ``channels_first`` or
+    ``channels_last``, where its shape does not tell. ``normalise``: ``none`` trains on the numbers as they
+    are, ``standard`` also standardises what is left alone otherwise (see `normalise.normalise`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -46,13 +53,19 @@ class Options(BaseModel):
     label_noise: float = Field(default=0.0, ge=0, lt=1)
     canaries: int = Field(default=0, ge=0)
     seed: int = Field(default=0, ge=0)
+    layout: Layout | None = None
+    normalise: Mode | None = None
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training and test examples. Images are uint8 (0 to 255) or float32 ``[n, C, H, W]``, tables float32
-    ``[n, d]``; labels are int64 ``[n]`` below ``num_classes``; ``canaries`` are indices of training
-    examples."""
+    """Training and test examples, ready to train on.
+
+    Images are ``[n, C, H, W]``, tables ``[n, d]``: uint8 (0 to 255), which the device standardises per
+    channel, or float32, which is trained on as it is. Labels are int64 ``[n]`` below ``num_classes``;
+    ``canaries`` are indices of training examples. ``normalisation`` says how the numbers came about,
+    ``notes`` what else a user should know of the reading, and ``scale`` leads back to the original numbers.
+    """
 
     name: str
     options: dict[str, Any]
@@ -64,14 +77,30 @@ class Dataset:
     class_names: tuple[str, ...] | None
     canaries: NDArray[np.int32]
     fingerprint: str
+    normalisation: str = ""
+    scale: Scale | None = None
+    notes: tuple[str, ...] = ()
+
+    def describe(self) -> dict[str, Any]:
+        """What was made of the data, as JSON, for a manifest."""
+        return {
+            "train": len(self.y_train),
+            "test": len(self.y_test),
+            "shape": list(self.x_train.shape[1:]),
+            "classes": self.num_classes,
+            "normalisation": self.normalisation,
+            "notes": list(self.notes),
+        }
 
 
-def load_dataset(spec: str | Mapping[str, Any]) -> Dataset:
-    """The data set that a spec names: a name, or a mapping with ``name``, the source's options and
-    ``Options``.
+def load_dataset(spec: str | Mapping[str, Any], *, progress: Report | None = None) -> Dataset:
+    """The data set that a spec names.
 
-    ``name`` may be an import string ``package.module:factory``; the factory takes the remaining options and
-    returns a mapping with x_train, y_train, x_test, y_test and perhaps class_names, or those four arrays.
+    Args:
+        spec: a name, or a mapping with ``name``, the source's options and ``Options``. ``name`` may be an
+            import string ``package.module:factory``; the factory takes the remaining options and returns a
+            mapping with x_train, y_train, x_test, y_test and perhaps class_names, or those four arrays.
+        progress: called as ``progress(what, done, total)`` while many files are read.
 
     Raises:
         UserError: a name, option, file, array or label is wrong; says which, and what was expected.
@@ -87,8 +116,8 @@ def load_dataset(spec: str | Mapping[str, Any]) -> Dataset:
     load = lookup_factory("dataset", name, DATASETS)
     options = _options({key: value for key, value in chosen.items() if key in Options.model_fields})
     own = {key: value for key, value in chosen.items() if key not in Options.model_fields}
-    source = _as_source(_call(name, load, own), name)
-    return _derive(name, chosen, source, options)
+    with reported_to(progress):
+        return _derive(name, chosen, _as_source(_call(name, load, own), name), options)
 
 
 def _options(values: Mapping[str, Any]) -> Options:
@@ -120,70 +149,98 @@ def _call(name: str, load: Callable[..., Any], own: Mapping[str, Any]) -> Any:
 def _as_source(value: Any, name: str) -> Source:
     if isinstance(value, Source):
         return value
-    if isinstance(value, tuple) and len(value) == len(DENSE):
+    if isinstance(value, (tuple, list)):
+        if len(value) != len(DENSE):
+            raise UserError(
+                f"dataset {name!r} returned {len(value)} things; expected four arrays, {', '.join(DENSE)}"
+            )
         value = dict(zip(DENSE, value, strict=True))
-    if not isinstance(value, Mapping) or not set(DENSE) <= value.keys():
+    if not isinstance(value, Mapping):
         raise UserError(
             f"dataset {name!r} returned {type(value).__name__}; expected a mapping with {', '.join(DENSE)}"
         )
-    x_train, y_train, x_test, y_test = (np.asarray(value[key]) for key in DENSE)
-    x_train, x_test = guess_channels(x_train), guess_channels(x_test)
-    return Source(x_train, y_train, x_test, y_test, value.get("class_names"))
+    missing = [key for key in DENSE if key not in value]
+    if missing:
+        hint = nearest(missing[0], map(str, value)) if value else "it is empty"
+        raise UserError(f"dataset {name!r} returned a mapping without {missing[0]!r}; {hint}")
+    try:
+        x_train, y_train, x_test, y_test = (np.asarray(value[key]) for key in DENSE)
+    except (TypeError, ValueError) as error:  # rows of unequal length; a tensor on a GPU
+        raise UserError(f"dataset {name!r} returned what is no array: {first_line(error)}") from error
+    return Source(x_train, y_train, x_test, y_test, value.get("class_names"), layout=None)
 
 
 def _derive(name: str, chosen: dict[str, Any], source: Source, options: Options) -> Dataset:
-    labels = {side: _labels(y, side) for side, y in (("train", source.y_train), ("test", source.y_test))}
-    names = None if source.class_names is None else tuple(map(str, source.class_names))
-    num_classes = len(names) if names else 1 + max(int(y.max()) for y in labels.values())
+    classes = find_classes(source.y_train, source.y_test, source.class_names)
     index = {}
-    for side, x, size in (
-        ("train", source.x_train, options.train_size),
-        ("test", source.x_test, options.test_size),
+    for side, x, y, size in (
+        ("train", source.x_train, classes.train, options.train_size),
+        ("test", source.x_test, classes.test, options.test_size),
     ):
-        y = labels[side]
         if len(x) != len(y):
             raise UserError(f"dataset: {side} has {len(x)} examples and {len(y)} labels")
-        if not 0 <= y.min() <= y.max() < num_classes:
-            bad = int(y.min() if y.min() < 0 else y.max())
-            raise UserError(f"dataset: {side} label {bad} is out of range; expected 0 to {num_classes - 1}")
         index[side] = subset_index(len(y), size, side, options.seed)
-    index["train"] = _long_tail(index["train"], labels["train"], num_classes, options)
-    y_train, canaries = _mislabelled(labels["train"][index["train"]], num_classes, options)
-    y_test = labels["test"][index["test"]]
-    x_train, x_test = (
-        _features(x[index[s]], s) for s, x in (("train", source.x_train), ("test", source.x_test))
+    index["train"] = _long_tail(index["train"], classes.train, classes.count, options)
+    y_train, canaries = _mislabelled(classes.train[index["train"]], classes.count, options)
+    y_test = classes.test[index["test"]]
+    unseen = _unseen(y_train, y_test)
+    scaled = normalise(*_features(source, index, options), options.normalise or source.normalise)
+    arrays = (scaled.train, y_train, scaled.test, y_test)
+    return Dataset(
+        name,
+        chosen,
+        *arrays,
+        classes.count,
+        classes.names,
+        canaries,
+        fingerprint(*arrays, classes.count),
+        normalisation=scaled.how,
+        scale=scaled.scale,
+        notes=(*source.notes, *classes.notes, *unseen, *scaled.notes),
     )
-    if x_train.shape[1:] != x_test.shape[1:]:
+
+
+def _unseen(y_train: Array, y_test: Array) -> tuple[str, ...]:
+    """What a small or lopsided draw of training examples leaves out."""
+    if len(y_train) > 1 and (y_train == y_train[0]).all():
         raise UserError(
-            f"dataset: training examples are {x_train.shape[1:]}, test examples {x_test.shape[1:]}"
+            f"dataset: all {len(y_train)} training examples that are left have one label; "
+            "expected at least 2 classes: raise train_size"
         )
-    arrays = (x_train, y_train, x_test, y_test)
-    return Dataset(name, chosen, *arrays, num_classes, names, canaries, fingerprint(*arrays, num_classes))
+    count = int(np.isin(y_test, y_train, invert=True).sum())
+    if not count:
+        return ()
+    return (f"{count:,} of {len(y_test):,} test examples are of classes without a training example",)
 
 
-def _labels(y: Array, side: str) -> NDArray[np.int64]:
-    y = np.asarray(y)
-    if y.ndim != 1 or len(y) == 0 or y.dtype.kind not in "iub":
-        raise UserError(
-            f"dataset: {side} labels are {y.dtype} {y.shape}; expected integers [n], n at least 1"
-        )
-    return y.astype(np.int64)
+def _features(source: Source, index: Mapping[str, Array], options: Options) -> tuple[Array, Array]:
+    """The chosen examples of both sides: finite numbers, images as [n, C, H, W]."""
+    if source.layout is not None and options.layout is not None:
+        raise UserError(f"dataset.layout: {options.layout!r}: only arrays of your own take a layout")
+    train, test = (
+        _numbers(np.asarray(x[index[side]]), side)
+        for side, x in (("train", source.x_train), ("test", source.x_test))
+    )
+    if source.layout is None and find_layout(train, options.layout) == "channels_last":
+        train, test = channels_first(train), channels_first(test)
+    train, test = (x[:, None] if x.ndim == 3 else x for x in (train, test))
+    if isinstance(source.x_train, Images) and {train.shape[1], test.shape[1]} == {1, 3}:
+        train, test = (np.repeat(x, 3, axis=1) if x.shape[1] == 1 else x for x in (train, test))
+    if train.shape[1:] != test.shape[1:]:
+        raise UserError(f"dataset: training examples are {train.shape[1:]}, test examples {test.shape[1:]}")
+    return np.ascontiguousarray(train), np.ascontiguousarray(test)
 
 
-def _features(x: Array, side: str) -> Array:
-    """Images as [n, C, H, W]; uint8 where they hold more than 0 and 1, else float32."""
+def _numbers(x: Array, side: str) -> Array:
     if x.ndim not in (2, 3, 4) or x.dtype.kind not in "fiub" or 0 in x.shape:
         raise UserError(
             f"dataset: {side} examples are {x.dtype} {x.shape}; expected numbers "
             "[n, d], [n, H, W], [n, H, W, C] or [n, C, H, W]"
         )
-    if x.ndim == 3:
-        x = x[:, None]
-    if x.dtype != np.uint8 or x.max() <= 1:
-        x = x.astype(np.float32)
-        if not np.isfinite(x).all():
-            raise UserError(f"dataset: {side} examples hold values that are not finite")
-    return np.ascontiguousarray(x)
+    with np.errstate(over="ignore"):
+        if x.dtype.kind == "f" and not np.isfinite(x.astype(np.float32)).all():
+            raise UserError(f"dataset: {side} examples hold values that are not finite in single precision")
+    return x
 
 
 def _draws(options: Options, purpose: str) -> np.random.Generator:
@@ -223,7 +280,7 @@ def _mislabelled(y: Array, num_classes: int, options: Options) -> tuple[Array, N
     noise, canaries = order[:noisy], np.sort(order[noisy : noisy + options.canaries])
     for wrong, purpose in ((noise, "label_noise"), (canaries, "canaries")):
         if len(wrong):
-            shift = _draws(options, purpose).integers(1, max(2, num_classes), len(wrong))
+            shift = _draws(options, purpose).integers(1, num_classes, len(wrong))
             y[wrong] = (y[wrong] + shift) % num_classes
     return y, canaries.astype(np.int32)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.data.dataset import Dataset
+from trainables.data.normalise import byte_moments
 
 # Images up to this size as floats are normalised once, larger sets batch by batch.
 NORMALISE_BYTES = 2**27
@@ -29,7 +30,7 @@ class DeviceData:
         self._one_hot = torch.eye(dataset.num_classes, device=device)
         self._scale: tuple[Tensor, Tensor] | None = None
         if self.x["train"].dtype == torch.uint8:
-            self._scale = _channel_statistics(dataset.x_train, device)
+            self._scale = _channel_scale(dataset.x_train, device)
         if 4 * sum(x.numel() for x in self.x.values()) <= NORMALISE_BYTES:
             self.x = {side: self._normalise(x) for side, x in self.x.items()}
             self._scale = None
@@ -59,16 +60,11 @@ def _tensor(array: NDArray[Any], device: torch.device) -> Tensor:
     return torch.from_numpy(array if array.flags.writeable else array.copy()).to(device)
 
 
-def _channel_statistics(x: NDArray[Any], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Mean and 1 / standard deviation of each channel of images ``[n, C, H, W]`` (of all columns of a
-    table)."""
-    channels = x.shape[1] if x.ndim == 4 else 1
-    counts = [np.bincount((x[:, c] if x.ndim == 4 else x).ravel(), minlength=256) for c in range(channels)]
-    share = np.stack(counts) / np.stack(counts).sum(axis=1, keepdims=True)
-    values = np.arange(256.0)
-    mean = share @ values
-    deviation = np.sqrt(np.maximum(share @ values**2 - mean**2, 1e-12))
-    shape = (channels, *[1] * (x.ndim - 2)) if x.ndim == 4 else (1,)
-    return tuple(
-        torch.as_tensor(v, dtype=torch.float32, device=device).reshape(shape) for v in (mean, 1 / deviation)
-    )  # type: ignore[return-value]
+def _channel_scale(x: NDArray[np.uint8], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and 1 / standard deviation of each channel of byte images, to be broadcast over them."""
+    mean, deviation = byte_moments(x)
+    offset, factor = (
+        torch.as_tensor(v, dtype=torch.float32, device=device).reshape(-1, *[1] * (x.ndim - 2))
+        for v in (mean, 1 / deviation)
+    )
+    return offset, factor

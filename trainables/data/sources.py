@@ -3,24 +3,24 @@ stored."""
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from io import BytesIO
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
-from zipfile import BadZipFile, is_zipfile
+from zipfile import is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
-from trainables.errors import UserError
+from trainables.data.images import SUFFIXES, Encoded, Images
+from trainables.data.layout import Layout, channels_first
+from trainables.data.normalise import Mode
+from trainables.errors import UserError, first_line
 from trainables.registry import nearest
 
 Array = NDArray[Any]
-CHANNELS = (1, 3, 4)
-IMAGE_FILES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 
 
 class Examples(Protocol):
@@ -33,25 +33,35 @@ class Examples(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """Examples and labels before any option: ``x`` images ``[n, H, W]``, ``[n, H, W, C]`` or ``[n, C, H,
-    W]``, or tables ``[n, d]``; ``y`` integers ``[n]``."""
+    """Examples and labels before any option.
+
+    ``x``: images ``[n, H, W]`` or, as ``layout`` says, ``[n, C, H, W]`` or ``[n, H, W, C]``, where it is None
+    to be told by their shape; or tables ``[n, d]``. ``y``: integers or texts ``[n]``. ``normalise``: how the
+    examples are scaled unless the user says otherwise.
+    ``notes``: what a user should know of the reading.
+    """
 
     x_train: Examples
     y_train: Array
     x_test: Examples
     y_test: Array
     class_names: Sequence[str] | None = None
+    layout: Layout | None = "channels_first"
+    normalise: Mode | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 def digits() -> Source:
-    """scikit-learn's 8 x 8 digits: 1,200 to train on and 597 to test on, always the same."""
+    """scikit-learn's 8 x 8 digits: 1,200 to train on and 597 to test on, always the same; grey levels from 0
+    to 1, which is what they are trained on."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
     x = (data.images / 16).astype(np.float32)
     order = np.random.default_rng(0).permutation(len(x))
     train, test = order[:1200], order[1200:]
-    return Source(x[train], data.target[train], x[test], data.target[test], [str(d) for d in range(10)])
+    names = [str(d) for d in range(10)]
+    return Source(x[train], data.target[train], x[test], data.target[test], names, normalise="none")
 
 
 def torchvision_set(kind: str, *, root: str = "~/.cache/flatleak") -> Source:
@@ -67,7 +77,7 @@ def torchvision_set(kind: str, *, root: str = "~/.cache/flatleak") -> Source:
         )
     except (OSError, RuntimeError) as error:
         raise UserError(
-            f"dataset: {kind} is not in {where} and cannot be downloaded there ({_first_line(error)}); "
+            f"dataset: {kind} is not in {where} and cannot be downloaded there ({first_line(error)}); "
             "give 'root', a folder that holds torchvision's copy, or use {name: npz, path: FILE}"
         ) from error
     x_train, x_test = (channels_first(np.asarray(part.data)) for part in (train, test))
@@ -85,15 +95,15 @@ def npz(*, path: str, test_share: float = 0.2) -> Source:
     ``class_names`` may name the classes.
     """
     file = existing(path)
-    if not is_zipfile(file):
+    if not file.is_file() or not is_zipfile(file):
         raise UserError(f"dataset.path: {file} is not a .npz archive")
     try:
         with np.load(file, allow_pickle=False) as archive:
             return _read(file, archive, test_share)
-    except (OSError, BadZipFile, EOFError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"dataset.path: {file} cannot be read: {_first_line(error)}") from error
+    except UserError:
+        raise
+    except Exception as error:  # a damaged archive fails in zip, zlib, NumPy or Python's own tokenizer
+        raise UserError(f"dataset.path: {file} cannot be read: {first_line(error)}") from error
 
 
 SPLITS = ("train", "test")
@@ -108,121 +118,172 @@ def _read(file: Path, archive: Mapping[str, Array], test_share: float) -> Source
     missing = [key for key in form if key not in keys]
     if missing:
         others = keys.difference(form) or keys
-        raise UserError(f"dataset.path: {file} has no {missing[0]!r}; {nearest(missing[0], others)}")
+        hint = nearest(missing[0], others) if others else "it is empty"
+        raise UserError(f"dataset.path: {file} has no {missing[0]!r}; {hint}")
     values = [archive[key] for key in form]
-    names = None
-    if "class_names" in keys:
-        names = [n.decode() if isinstance(n, bytes) else str(n) for n in archive["class_names"].tolist()]
+    names: Any = archive["class_names"] if "class_names" in keys else None
     if form is PACKED:
         packed, features, labels = values
-        return held_out(np.unpackbits(packed, axis=1)[:, : int(features)], labels, test_share, names)
+        if packed.dtype != np.uint8 or packed.ndim != 2 or features.dtype.kind not in "iu" or features.ndim:
+            raise UserError(
+                f"dataset.path: {file}: 'features_packed' is {packed.dtype} {packed.shape}, 'n_features' "
+                f"{features.dtype} {features.shape}; expected uint8 [n, bytes] and one integer"
+            )
+        bits = np.unpackbits(packed, axis=1)
+        if not 1 <= int(features) <= bits.shape[1]:
+            raise UserError(
+                f"dataset.path: {file}: 'n_features' is {int(features)}; expected 1 to {bits.shape[1]}"
+            )
+        return held_out(bits[:, : int(features)], labels, test_share, names)
     if form is ENCODED:
-        train, test = Encoded(*values[:2]), Encoded(*values[3:5])
-        return Source(train, values[2], test, values[5], names)
-    x_train, y_train, x_test, y_test = values
-    return Source(guess_channels(x_train), y_train, guess_channels(x_test), y_test, names)
+        notes: list[str] = []
+        train = _slices("train", values[0], values[1], notes)
+        test = _slices("test", values[3], values[4], notes)
+        return Source(train, values[2], test, values[5], names, notes=notes)
+    return Source(values[0], values[1], values[2], values[3], names, layout=None)
 
 
-class Encoded:
-    """Encoded images in one byte string; indexing decodes only what is asked for."""
-
-    def __init__(self, data: Array, offsets: Array) -> None:
-        self.data, self.offsets = data, offsets.astype(np.int64)
-        if len(offsets) == 0 or self.offsets[-1] > len(data) or (np.diff(self.offsets) <= 0).any():
-            raise UserError(f"dataset.path: offsets do not rise from 0 to the {len(data)} bytes there are")
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def __getitem__(self, index: Array, /) -> Array:
-        with ThreadPoolExecutor() as pool:
-            return channels_first(np.stack(list(pool.map(self._decode, np.asarray(index).tolist()))))
-
-    def _decode(self, i: int) -> Array:
-        try:
-            return np.asarray(Image.open(BytesIO(self.data[self.offsets[i] : self.offsets[i + 1]].tobytes())))
-        except UnidentifiedImageError as error:
-            raise UserError(f"dataset.path: image {i} cannot be decoded") from error
+def _slices(side: str, data: Array, offsets: Array, notes: list[str]) -> Images:
+    """The images of one byte string."""
+    if data.dtype != np.uint8 or data.ndim != 1 or offsets.dtype.kind not in "iu" or offsets.ndim != 1:
+        raise UserError(
+            f"dataset.path: '{side}_bytes' is {data.dtype} {data.shape}, '{side}_offsets' {offsets.dtype} "
+            f"{offsets.shape}; expected uint8 [bytes] and integers [n + 1]"
+        )
+    at = offsets.astype(np.int64)
+    if len(at) == 0 or at[0] < 0 or at[-1] > len(data) or (np.diff(at) <= 0).any():
+        raise UserError(
+            f"dataset.path: '{side}_offsets': offsets do not rise from 0 to the {len(data)} bytes there are"
+        )
+    whole = np.ascontiguousarray(data).data
+    ends = zip(at.tolist(), at[1:].tolist(), strict=False)
+    return Images([Encoded(f"{side} image {i}", whole[a:b]) for i, (a, b) in enumerate(ends)], notes=notes)
 
 
 def folder(*, path: str, size: int | None = None, test_share: float = 0.2) -> Source:
     """Images in ``path/train/<class>/`` and ``path/test/<class>/``, or ``path/<class>/`` of which
-    ``test_share`` is held out; read as RGB. ``size``: scale each to that many pixels square; without it all
-    must have one size."""
-    if size is not None and (not isinstance(size, int) or size < 1):
+    ``test_share`` is held out; read as RGB, at any depth below their class. ``size``: scale each to that many
+    pixels square; without it all must have one size. Hidden files, and files of no image type, are skipped
+    and counted."""
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
         raise UserError(f"dataset.size: {size!r}: expected a whole number of pixels, 1 or more")
     root = existing(path)
+    if not root.is_dir():
+        raise UserError(
+            f"dataset.path: {root} is a file; expected a folder with one folder of images a class"
+        )
     split = {side: root / side for side in SPLITS}
     whole = not all(part.is_dir() for part in split.values())
     parts = {"train": root} if whole else split
-    classes = sorted(entry.name for entry in parts["train"].iterdir() if entry.is_dir())
+    classes = _classes(parts["train"])
     if not classes:
         raise UserError(f"dataset.path: {parts['train']} holds no folder of images, expected one a class")
-    data = {side: _images(part, classes, size) for side, part in parts.items()}
+    found = {side: _files(part, classes) for side, part in parts.items()}
+    skipped = [file for files in found.values() for file in files.skipped]
+    notes: list[str] = []
+    if skipped:
+        notes.append(
+            f"{len(skipped):,} files are hidden or of no image type and were skipped, such as "
+            f"{skipped[0].relative_to(root)}"
+        )
+    data = {
+        side: (Images([Encoded(str(f), f) for f in files.images], True, size, notes), np.array(files.labels))
+        for side, files in found.items()
+    }
     if whole:
-        return held_out(*data["train"], test_share, classes)
-    return Source(*data["train"], *data["test"], classes)
+        return held_out(*data["train"], test_share, classes, notes)
+    return Source(*data["train"], *data["test"], classes, notes=notes)
 
 
-def _images(root: Path, classes: Sequence[str], size: int | None) -> tuple[Array, Array]:
-    strangers = {entry.name for entry in root.iterdir() if entry.is_dir()} - set(classes)
+@dataclass
+class _Files:
+    """What lies below one side of a folder of images."""
+
+    images: list[Path] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    skipped: list[Path] = field(default_factory=list)
+
+
+def _classes(root: Path) -> list[str]:
+    return sorted(e.name for e in root.iterdir() if e.is_dir() and not e.name.startswith("."))
+
+
+def _files(root: Path, classes: Sequence[str]) -> _Files:
+    strangers = set(_classes(root)) - set(classes)
     if strangers:
         raise UserError(f"dataset.path: {root / min(strangers)} is no class of the training images")
-    files = [
-        (file, label)
-        for label, name in enumerate(classes)
-        for file in sorted((root / name).glob("*"))
-        if file.suffix.lower() in IMAGE_FILES
-    ]
-    if not files:
-        raise UserError(f"dataset.path: no image below {root}")
-    images = []
-    for file, _ in files:
-        try:
-            image = Image.open(file).convert("RGB")
-        except (OSError, UnidentifiedImageError) as error:
-            raise UserError(f"dataset.path: {file} cannot be decoded") from error
-        images.append(np.asarray(image.resize((size, size)) if size else image))
-        if images[-1].shape != images[0].shape:
+    found = _Files(skipped=sorted(entry for entry in root.iterdir() if entry.is_file()))
+    for label, name in enumerate(classes):
+        for file in _below(root / name):
+            if file.name.startswith(".") or file.suffix.lower() not in SUFFIXES:
+                found.skipped.append(file)
+            else:
+                found.images.append(file)
+                found.labels.append(label)
+    counts = Counter(found.labels)
+    for label, name in enumerate(classes):
+        if not counts[label] and (root / name).is_dir():
             raise UserError(
-                f"dataset.path: {file} is {image.size}, {files[0][0]} is not; give 'size' to scale them"
+                f"dataset.path: class folder {root / name} holds no image; expected some, or no such folder"
             )
-    return channels_first(np.stack(images)), np.array([label for _, label in files])
+    if not found.images:
+        raise UserError(f"dataset.path: no image below {root}")
+    return found
 
 
-def channels_first(x: Array) -> Array:
-    """``[n, H, W, C]`` -> ``[n, C, H, W]``; images without channels as they are."""
-    return x.transpose(0, 3, 1, 2) if x.ndim == 4 else x
+def _below(folder: Path) -> list[Path]:
+    """All files below a class's folder, hidden folders left out."""
+    found: list[Path] = []
+    for where, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(where) / name for name in names]
+    return sorted(found)
 
 
-def guess_channels(x: Array) -> Array:
-    """Channels first, where a user's array has 1, 3 or 4 of them last and another number of rows second."""
-    last = x.ndim == 4 and x.shape[3] in CHANNELS and x.shape[1] not in CHANNELS
-    return channels_first(x) if last else x
-
-
-def held_out(x: Array, y: Array, share: float, names: Sequence[str] | None) -> Source:
+def held_out(
+    x: Array | Images, y: Array, share: float, names: Any = None, notes: list[str] | None = None
+) -> Source:
     """A fixed random split of data that comes without one."""
-    if not isinstance(share, (int, float)) or not 0 < share < 1:
+    if len(x) != len(y):
+        raise UserError(f"dataset: there are {len(x)} examples and {len(y)} labels")
+    train, test = split_index(len(x), share)
+    sides = [x.take(part) if isinstance(x, Images) else x[part] for part in (train, test)]
+    y = np.asarray(y)
+    return Source(sides[0], y[train], sides[1], y[test], names, notes=[] if notes is None else notes)
+
+
+def split_index(n: int, share: Any) -> tuple[Array, Array]:
+    """Which of ``n`` examples are trained on and which are held out, drawn once and for all.
+
+    Raises:
+        UserError: ``share`` is no number between 0 and 1, or leaves a side empty.
+    """
+    if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share < 1:
         raise UserError(f"dataset.test_share: {share!r} is not between 0 and 1")
-    order = np.random.default_rng(0).permutation(len(x))
-    test, train = np.split(order, [round(share * len(x))])
-    return Source(x[train], np.asarray(y)[train], x[test], np.asarray(y)[test], names)
+    held = round(share * n)
+    if not 0 < held < n:
+        raise UserError(f"dataset.test_share: {share:g} of {n} examples leaves one side empty")
+    test, train = np.split(np.random.default_rng(0).permutation(n), [held])
+    return train, test
 
 
 def _place(option: str, value: object) -> Path:
-    if not isinstance(value, (str, Path)):
+    if not isinstance(value, (str, Path)) or "\0" in str(value):
         raise UserError(f"dataset.{option}: {value!r}: expected a path")
-    return Path(value).expanduser()
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:  # ~nobody
+        raise UserError(f"dataset.{option}: {value!r}: {first_line(error)}") from error
 
 
-def existing(path: str) -> Path:
+def existing(path: object, option: str = "path") -> Path:
     """The file or folder at a path, relative to the working directory; ``~`` is the home directory."""
-    where = _place("path", path)
-    if not where.exists():
-        raise UserError(f"dataset.path: {where.absolute()} does not exist")
+    where = _place(option, path)
+    try:
+        where.stat()
+    except OSError as error:
+        why = (
+            "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+        )
+        raise UserError(f"dataset.{option}: {where.absolute()} {why}") from error
     return where
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
