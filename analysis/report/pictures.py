@@ -2,8 +2,8 @@
 data set.
 
 ``results/pictures.npz`` (no pickles), for each side ``train`` and ``test``: ``<side>_index`` i8[k],
-``<side>_label`` i8[k], ``<side>_x`` u1 ``[k, C, H, W]`` for images or f4 ``[k, d]`` (first features) for
-tables; and ``class_names``.
+``<side>_label`` i8[k], ``<side>_x`` u1 ``[k, C, H, W]`` for images, f4 ``[k, d]`` (first features) for tables
+or text ``[k]`` for tables whose columns have names; and ``class_names``.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ class ExampleData(Protocol):
     def y_test(self) -> NDArray[Any]: ...
     @property
     def class_names(self) -> Sequence[str] | None: ...
+    def readable(self, x: NDArray[Any], /) -> NDArray[Any]:
+        """Examples in the numbers that they came in, or rows as text."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +107,11 @@ def save_pictures(directory: str | PathLike[str] | Store, dataset: ExampleData, 
         [] if pairs.empty else list(Counter(pairs.loc[pairs["train"].isin(kept), "test"].astype(int)))[:MOST]
     )
     rows, queries = np.array(sorted(kept), np.int64), np.array(sorted(test), np.int64)
-    scale = _scale(dataset.x_train)
+    train_x, test_x = dataset.readable(dataset.x_train[rows]), dataset.readable(dataset.x_test[queries])
+    scale = _scale(train_x)
     pictures = Pictures(
-        rows, dataset.y_train[rows].astype(np.int64), _small(dataset.x_train[rows], scale),
-        queries, dataset.y_test[queries].astype(np.int64), _small(dataset.x_test[queries], scale),
+        rows, dataset.y_train[rows].astype(np.int64), _small(train_x, scale),
+        queries, dataset.y_test[queries].astype(np.int64), _small(test_x, scale),
         tuple(map(str, dataset.class_names or ())),
     )  # fmt: skip
     store.write(PICTURES, pictures.to_bytes())
@@ -127,13 +130,15 @@ def notable(tables: Tables, recipe_id: str, top: int = TOP) -> dict[str, pd.Data
 
 def _scale(x: NDArray[Any]) -> tuple[float, float]:
     """Offset and factor that bring float images to 0-255."""
-    if x.dtype == np.uint8 or x.ndim != 4:
+    if x.dtype == np.uint8 or x.ndim != 4 or not len(x):
         return 0.0, 1.0
     low, high = float(x.min()), float(x.max())
     return low, 255.0 / (high - low or 1.0)
 
 
 def _small(x: NDArray[Any], scale: tuple[float, float]) -> NDArray[Any]:
+    if x.dtype.kind == "U":
+        return x
     if x.ndim != 4:
         return x.reshape(len(x), -1)[:, :FEATURES].astype(np.float32)
     step = max(1, -(-max(x.shape[-2:]) // SIDE))
@@ -152,5 +157,5 @@ def _png(x: NDArray[np.uint8]) -> dict[str, Any]:
     return {"picture": "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()}
 
 
-def _features(x: Iterable[float]) -> dict[str, Any]:
-    return {"features": " ".join(f"{value:.3g}" for value in x)}
+def _features(x: Iterable[float] | str) -> dict[str, Any]:
+    return {"features": x if isinstance(x, str) else " ".join(f"{value:.3g}" for value in x)}

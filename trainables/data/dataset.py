@@ -18,7 +18,8 @@ from trainables.data.images import Images
 from trainables.data.layout import Layout, channels_first, find_layout
 from trainables.data.normalise import Mode, Scale, normalise
 from trainables.data.progress import Report, reported_to
-from trainables.data.sources import DENSE, Array, Source, digits, folder, npz, torchvision_set
+from trainables.data.sources import DENSE, Array, Column, Source, digits, folder, npz, torchvision_set
+from trainables.data.table import row_text, table
 from trainables.errors import UserError, first_line
 from trainables.registry import lookup_factory, nearest
 
@@ -30,6 +31,7 @@ DATASETS: dict[str, Callable[..., Any]] = {
     "fashion-mnist": partial(torchvision_set, "FashionMNIST"),
     "npz": npz,
     "folder": folder,
+    "table": table,
 }
 
 
@@ -64,7 +66,8 @@ class Dataset:
     Images are ``[n, C, H, W]``, tables ``[n, d]``: uint8 (0 to 255), which the device standardises per
     channel, or float32, which is trained on as it is. Labels are int64 ``[n]`` below ``num_classes``;
     ``canaries`` are indices of training examples. ``normalisation`` says how the numbers came about,
-    ``notes`` what else a user should know of the reading, and ``scale`` leads back to the original numbers.
+    ``notes`` what else a user should know of the reading, ``scale`` leads back to the original numbers, and
+    ``columns`` says what the features of a table are.
     """
 
     name: str
@@ -79,7 +82,15 @@ class Dataset:
     fingerprint: str
     normalisation: str = ""
     scale: Scale | None = None
+    columns: tuple[Column, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def readable(self, x: Array) -> Array:
+        """Examples ``x`` of either side as a person reads them: numbers as they came in, rows as text."""
+        original = self.scale.original(x) if self.scale else x
+        if not self.columns:
+            return original
+        return np.array([row_text(self.columns, row) for row in original], np.str_)
 
     def describe(self) -> dict[str, Any]:
         """What was made of the data, as JSON, for a manifest."""
@@ -184,7 +195,14 @@ def _derive(name: str, chosen: dict[str, Any], source: Source, options: Options)
     y_train, canaries = _mislabelled(classes.train[index["train"]], classes.count, options)
     y_test = classes.test[index["test"]]
     unseen = _unseen(y_train, y_test)
-    scaled = normalise(*_features(source, index, options), options.normalise or source.normalise)
+    scaled = normalise(
+        *_features(source, index, options),
+        options.normalise or source.normalise,
+        numeric=np.array([c.categories is None for c in source.columns for _ in c.features])
+        if source.columns
+        else None,
+        names=[name for column in source.columns for name in column.features],
+    )
     arrays = (scaled.train, y_train, scaled.test, y_test)
     return Dataset(
         name,
@@ -196,6 +214,7 @@ def _derive(name: str, chosen: dict[str, Any], source: Source, options: Options)
         fingerprint(*arrays, classes.count),
         normalisation=scaled.how,
         scale=scaled.scale,
+        columns=source.columns,
         notes=(*source.notes, *classes.notes, *unseen, *scaled.notes),
     )
 

@@ -32,12 +32,27 @@ class Examples(Protocol):
 
 
 @dataclass(frozen=True)
+class Column:
+    """A column of a table: one feature where it holds numbers, else one a category."""
+
+    name: str
+    categories: tuple[str, ...] | None = None
+
+    @property
+    def features(self) -> list[str]:
+        """The names of its features."""
+        if self.categories is None:
+            return [self.name]
+        return [f"{self.name}={category}" for category in self.categories]
+
+
+@dataclass(frozen=True)
 class Source:
     """Examples and labels before any option.
 
     ``x``: images ``[n, H, W]`` or, as ``layout`` says, ``[n, C, H, W]`` or ``[n, H, W, C]``, where it is None
     to be told by their shape; or tables ``[n, d]``. ``y``: integers or texts ``[n]``. ``normalise``: how the
-    examples are scaled unless the user says otherwise.
+    examples are scaled unless the user says otherwise. ``columns``: of a table, what its features are.
     ``notes``: what a user should know of the reading.
     """
 
@@ -48,6 +63,7 @@ class Source:
     class_names: Sequence[str] | None = None
     layout: Layout | None = "channels_first"
     normalise: Mode | None = None
+    columns: tuple[Column, ...] = ()
     notes: list[str] = field(default_factory=list)
 
 

@@ -120,7 +120,8 @@ def dataset(images: bool) -> SimpleNamespace:
     shape = (3, 96, 96) if images else (20,)
     x = rng.normal(size=(320, *shape)).astype(np.float32)
     y = np.arange(320) % 10
-    return SimpleNamespace(x_train=x[:300], y_train=y[:300], x_test=x[300:], y_test=y[300:], class_names=None)
+    sides = {"x_train": x[:300], "y_train": y[:300], "x_test": x[300:], "y_test": y[300:]}
+    return SimpleNamespace(**sides, class_names=None, readable=lambda x: x)
 
 
 @pytest.mark.parametrize("images", [True, False])

@@ -317,4 +317,5 @@ def test_the_shared_archives_load(shared_data) -> None:
 
 
 def test_every_name_is_tried_here() -> None:
-    assert set(DATASETS) == {"digits", "cifar10", "cifar100", "mnist", "fashion-mnist", "npz", "folder"}
+    images = {"digits", "cifar10", "cifar100", "mnist", "fashion-mnist", "folder"}
+    assert set(DATASETS) == {*images, "npz", "table"}
