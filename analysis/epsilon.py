@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.statistics.intervals import clopper_pearson
+from analysis.statistics.ordered import BEYOND, MISSING, Keys, Ordered, keys_of
 
 _CANDIDATES = 256  # thresholds that the other half is searched for
 
@@ -40,34 +41,38 @@ def empirical_epsilon(
     half = np.asarray(np.unique(clusters, return_inverse=True)[1] % 2, bool)
     if half.all() or not half.any():
         return np.nan
-    known = ~np.isnan(scores)
-    trials = np.stack([(~members & known).sum(axis=1), (members & known).sum(axis=1)])
+    return bound(keys_of(scores, members), half, delta=delta, confidence=confidence)
+
+
+def bound(rows: Keys, half: NDArray[np.bool_], *, delta: float, confidence: float) -> float:
+    """`empirical_epsilon` of the keys of every target ``[R, n]``, ``half[R]`` of them against the others."""
+    known = rows != MISSING
+    ins = (rows & 1).sum(axis=1, where=known)
+    trials = np.stack([known.sum(axis=1) - ins, ins])
+    parts = [Ordered.of(rows[chosen]) for chosen in (half, ~half)]
     errors = np.zeros(2)  # false positives, false negatives
-    for tested in (half, ~half):
-        threshold = _best_threshold(scores[~tested], members[~tested], 1 - delta)
-        called, truth = scores[tested] >= threshold, members[tested]
-        errors += (called & ~truth).sum(), (~called & truth & known[tested]).sum()
+    for tested, other in (parts, parts[::-1]):
+        hits, alarms = tested.above(_best_cut(other, 1 - delta))
+        errors += float(alarms[0]), tested.members - float(hits[0])
     totals = trials.sum(axis=1)
     fpr, fnr = clopper_pearson(errors, totals, confidence=confidence)[1]
     shared = (trials / np.maximum(totals, 1)[:, None]).min(axis=0).sum()
     return float(_epsilon(fpr, fnr, (1 - delta) * shared))
 
 
-def _best_threshold(scores: NDArray[Any], members: NDArray[np.bool_], mass: float) -> float:
-    """The threshold of the largest bound, at error rates about as far up as their Clopper-Pearson ends."""
-    known = ~np.isnan(scores)
-    sides = [np.sort(scores[known & side]) for side in (~members, members)]
-    if not len(sides[0]) or not len(sides[1]):
-        return np.inf
+def _best_cut(scores: Ordered, mass: float) -> Keys:
+    """The cut ``[1]`` of the largest bound, at error rates about as far up as their Clopper-Pearson ends."""
+    counts = scores.nonmembers, scores.members
+    if not all(counts):
+        return np.array([BEYOND])
     ends = np.geomspace(1, 1e-6, _CANDIDATES // 4)
     levels = np.concatenate([ends, 1 - ends])
-    cuts = np.concatenate([side[(levels * (len(side) - 1)).astype(np.int64)] for side in sides])
-    rates = []
-    for values, called in zip(sides, (True, False), strict=True):
-        below = np.searchsorted(values, cuts, side="left")
-        errors = len(values) - below if called else below
-        rates.append((errors + 2 + 2 * np.sqrt(errors + 1)) / len(values))
-    return float(cuts[np.argmax(_epsilon(rates[0], rates[1], mass))])
+    ranks = [(levels * (count - 1)).astype(np.int64) for count in counts]
+    cuts = np.concatenate([scores.nth(side, ranks[side]) & -2 for side in (0, 1)])
+    hits, alarms = scores.above(cuts)
+    errors = alarms, counts[1] - hits
+    rates = [(e + 2 + 2 * np.sqrt(e + 1)) / count for e, count in zip(errors, counts, strict=True)]
+    return cuts[[np.argmax(_epsilon(rates[0], rates[1], mass))]]
 
 
 def _epsilon(fpr: NDArray[Any], fnr: NDArray[Any], mass: float) -> NDArray[Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,16 +12,17 @@ from numpy.typing import NDArray
 from analysis.attacks import registry
 from analysis.attacks.ranks import risk_by_example
 from analysis.ensemble import Ensemble
-from analysis.epsilon import empirical_epsilon
+from analysis.epsilon import bound
 from analysis.memorization import (
     memorization,
     memorization_figures,
     memorization_se,
     nonmember_variance,
 )
-from analysis.metrics import LEVELS, OperatingPoint, Roc, operating_point, roc
-from analysis.statistics.curves import Curves, cells_of, decided, thin, visible
+from analysis.metrics import LEVELS, OperatingPoint, operating_point
+from analysis.statistics.curves import decided, visible
 from analysis.statistics.intervals import centred, interval, resample
+from analysis.statistics.pooled import Pooled
 from analysis.statistics.shadow_noise import Noise, halves_of, shared_noise
 from analysis.statistics.threshold_noise import Relearnt
 from trainables.errors import UserError
@@ -37,8 +37,6 @@ MOST_VULNERABLE = 0.01  # share of the examples
 # Replicas IN, or OUT, of a mean example. With halves and no leakage, LiRA's AUC was 0.50 at 32, 0.49 at 8 and
 # 0.38 at 2; it seemed to prove an epsilon up to 6 of each, and with fraction 0.7 at 10 OUT, but not at 14.
 FEW = 16
-_GROUPS = 64  # random groups of examples that the bootstrap over examples redraws
-_BINS = 60
 _BAND_RESAMPLES = 200
 
 Floats = NDArray[np.floating[Any]]
@@ -204,7 +202,7 @@ class _Report:
         if missing.any():
             what = f"{int(missing.sum())} of {scores.size} scores are no number and were left out"
             self.note(f"{name}: {what}; an attack without shadows on a side of an example gives none")
-        pooled = _Pooled(scores, self.members)
+        pooled = Pooled(scores, self.members)
         if not pooled.defined:
             self.note(f"{name}: left out, no member or no non-member has a score")
             return
@@ -213,26 +211,24 @@ class _Report:
         self.rates(name, pooled, drawn)
         if attack.decides:
             self.decisions(name, pooled, drawn)
-        self.row[f"{name}_epsilon"] = self.epsilon(scores)
+        self.row[f"{name}_epsilon"] = self.epsilon(pooled)
         half = self.ensemble.clusters % 2 == 1
         targets = np.stack([np.ones_like(half), half, ~half])
         self.columns[f"risk_{name}"], *by_half = risk_by_example(scores, self.members, targets)
         self.row[f"{name}_most_vulnerable"] = _held_out_risk(by_half) if half.any() else np.nan
         canaries = self.ensemble.canaries
         if len(canaries):
-            planted = _Pooled(scores[:, canaries], self.members[:, canaries])
+            planted = Pooled(scores[:, canaries], self.members[:, canaries])
             if planted.defined:
                 self.rates(name, planted, noise(planted, canaries), "canary_")
-        self.histograms.append({"attack": name, **_histogram(scores, self.members)})
+        self.histograms.append({"attack": name, **pooled.histogram})
         self.curves.append({"attack": name, **self.band(pooled)})
 
-    def epsilon(self, scores: Floats) -> float:
-        if self.few:
+    def epsilon(self, pooled: Pooled) -> float:
+        half = self.ensemble.clusters % 2 == 1
+        if self.few or half.all() or not half.any():
             return np.nan
-        options, clusters = self.options, self.ensemble.clusters
-        return empirical_epsilon(
-            scores, self.members, delta=options.delta, confidence=options.confidence, clusters=clusters
-        )
+        return bound(pooled.keys, half, delta=self.options.delta, confidence=self.options.confidence)
 
     def noise(self, name: str, attack: registry.Attack) -> Callable[..., Noise | None]:
         """What draws the noise that all targets share, of figures on all examples or on some."""
@@ -243,7 +239,7 @@ class _Report:
             signal, labels = attack.rule.signal(self.ensemble), attack.rule.classes(self.ensemble)
             relearnt = Relearnt(signal, self.members, labels, clusters, options.seed)
 
-        def drawn(pooled: _Pooled, columns: Ints | None = None) -> Noise | None:
+        def drawn(pooled: Pooled, columns: Ints | None = None) -> Noise | None:
             thresholds = pooled.thinned.thresholds
             if relearnt:
                 return relearnt.noise(pooled.by_target, pooled.calls, thresholds, options.resamples, columns)
@@ -254,7 +250,7 @@ class _Report:
 
         return drawn
 
-    def rates(self, name: str, pooled: _Pooled, noise: Noise | None, kind: str = "") -> None:
+    def rates(self, name: str, pooled: Pooled, noise: Noise | None, kind: str = "") -> None:
         """All figures of one ROC curve, to ``row``, ``draws`` and ``metrics``."""
         estimates, options = pooled.figures, self.options
         draws, lower = pooled.by_target.bootstrap(self.weights, estimates, noise.gap if noise else None)
@@ -289,7 +285,7 @@ class _Report:
                 }
             )
 
-    def decisions(self, name: str, pooled: _Pooled, noise: Noise | None) -> None:
+    def decisions(self, name: str, pooled: Pooled, noise: Noise | None) -> None:
         """The figures of what the attack calls members, by its own threshold."""
         point = operating_point(pooled.scores, pooled.members)
         draws = decided(pooled.calls, self.weights)
@@ -301,7 +297,7 @@ class _Report:
         for key, estimate, values in zip(point._fields, point, drawn, strict=True):
             self.figure(f"{name}_{key}", estimate, values)
 
-    def band(self, pooled: _Pooled) -> dict[str, Any]:
+    def band(self, pooled: Pooled) -> dict[str, Any]:
         """The ROC curve as drawn, with the bootstrap's band of TPR at each FPR, scores held fixed."""
         shown = visible(pooled.thinned)
         fpr, tpr = pooled.thinned.fpr[shown], pooled.thinned.tpr[shown]
@@ -334,55 +330,6 @@ class _Report:
         )
 
 
-class _Pooled:
-    """The scores of all targets together, as an exact ROC curve and as counts to redraw."""
-
-    def __init__(self, scores: Floats, members: Bools) -> None:
-        self.scores, self.members = scores, members
-        known = ~np.isnan(scores)
-        self.nonmembers = int((~members & known).sum())
-        self.defined = self.nonmembers > 0 and bool((members & known).any())
-
-    @cached_property
-    def _curve(self) -> Roc:
-        return roc(self.scores, self.members)
-
-    @cached_property
-    def thinned(self) -> Roc:
-        return thin(self._curve, self.nonmembers)
-
-    @property
-    def figures(self) -> dict[str, float]:
-        return self._curve.figures()
-
-    @cached_property
-    def _cells(self) -> NDArray[np.int32]:
-        return cells_of(self.scores, self.thinned.thresholds)
-
-    @cached_property
-    def by_target(self) -> Curves:
-        return self._by(np.arange(len(self.scores))[:, None])
-
-    @cached_property
-    def by_group(self) -> Curves:
-        """Random groups of examples: their sums vary like those of single examples, at a fixed cost."""
-        count = self.scores.shape[1]
-        return self._by(np.random.default_rng(0).permutation(count) % min(_GROUPS, count))
-
-    @cached_property
-    def calls(self) -> Curves:
-        """Scores of each target above 0, and all that there are: ``[R, 2]`` each."""
-        known = ~np.isnan(self.scores)
-        counted = [
-            np.stack([(side & (self.scores > 0)).sum(axis=1), (side & known).sum(axis=1)], axis=1)
-            for side in (self.members, ~self.members)
-        ]
-        return Curves(*(counts.astype(np.float32) for counts in counted))
-
-    def _by(self, units: NDArray[np.integer[Any]]) -> Curves:
-        return Curves.of(self._cells, self.members, units, len(self.thinned.thresholds))
-
-
 def _held_out_risk(by_half: list[Floats]) -> float:
     """Mean per-example AUC of the 1 % at most risk: chosen on one half of the targets, seen on the other."""
     most = max(1, round(MOST_VULNERABLE * len(by_half[0])))
@@ -392,19 +339,3 @@ def _held_out_risk(by_half: list[Floats]) -> float:
         seen.append(judged_on[order[:most]])
     found = np.concatenate(seen)
     return float(np.nanmean(found)) if np.isfinite(found).any() else np.nan
-
-
-def _histogram(scores: Floats, members: Bools) -> dict[str, Floats]:
-    """Densities of member and non-member scores in equal bins over the middle 99.8 % of all."""
-    known = scores[np.isfinite(scores)]
-    sample = known[:: max(1, len(known) // 100_000)]
-    low, high = np.quantile(sample, [0.001, 0.999]) if len(sample) else (0.0, 1.0)
-    edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
-    counts = [np.histogram(scores[side], edges)[0] / max(1, side.sum()) for side in (members, ~members)]
-    width = edges[1] - edges[0]
-    return {
-        "left": edges[:-1],
-        "right": edges[1:],
-        "members": counts[0] / width,
-        "nonmembers": counts[1] / width,
-    }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.metrics import LEVELS, Roc
+from analysis.statistics.ordered import BEYOND, Keys, Ordered, cuts_of, keys_of
 
 Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
@@ -16,9 +17,6 @@ Bools = NDArray[np.bool_]
 BEST_THRESHOLD = ("balanced_accuracy", "advantage")
 _CLOSE = 2.0  # simulated 95 % intervals then lie above 0 in 1 to 6 % without leakage (loss: 3 to 11 %)
 _CACHE = 1 << 16  # numbers in one array of rates
-_EXACT = 64  # false positives up to which every point of the ROC is kept
-_RATIO = 1.01  # of neighbouring false-positive counts beyond
-_JUMP = 1e-3  # in FPR or TPR; both ends of a larger block of ties are kept
 
 
 class Rates(NamedTuple):
@@ -62,22 +60,24 @@ class Curves(NamedTuple):
     outs: Floats
 
     @staticmethod
-    def of(cells: NDArray[np.int32], members: Bools, units: NDArray[np.integer[Any]], points: int) -> Curves:
-        """Counts of each unit's scores at or above each of K = ``points`` thresholds.
+    def of(
+        scores: Floats, members: Bools, thresholds: Floats, units: NDArray[np.integer[Any]] | None = None
+    ) -> Curves:
+        """Counts of each unit's scores at or above each of a ROC's falling ``thresholds[K]``.
 
-        ``cells[R, n]`` from `cells_of`, ``members[R, n]``, ``units`` (0 to U-1) broadcast to ``[R, n]``.
+        ``scores[R, n]``, ``members[R, n]``; a unit is a row, or the columns (``units[n]``) or scores
+        (``units[R, n]``) of one number from 0 to U-1. The first threshold is beyond every score, infinite
+        ones too. Cost: one sort of each unit.
         """
-        units = np.broadcast_to(units, cells.shape)
-        width = points + 1
-        count = int(units.max()) + 1
-        table = np.zeros(count * 2 * width, np.int64)
-        step = max(1, (1 << 20) // cells.shape[1])
-        for i in range(0, len(cells), step):
-            rows = slice(i, i + step)
-            key = (units[rows] * 2 + members[rows]) * width + cells[rows]
-            table += np.bincount(key.ravel(), minlength=len(table))
-        above = table.reshape(count, 2, width)[:, :, :points].cumsum(axis=2).astype(np.float32)
-        return Curves(above[:, 1], above[:, 0])
+        cuts = cuts_of(thresholds)
+        cuts[0] = BEYOND
+        return Curves.counted((keys_of(*part) for part in _parts(scores, members, units)), cuts)
+
+    @staticmethod
+    def counted(units: Iterable[Keys], cuts: Keys) -> Curves:
+        """Counts of each unit's keys at or above each of these cuts."""
+        above = np.array([Ordered.of(keys).above(cuts) for keys in units], np.float32)
+        return Curves(above[:, 0], above[:, 1])
 
     def rates(self, weights: Floats | None = None) -> Rates:
         """Pooled curves with unit u counted ``weights[b, u]`` times; one curve a unit without weights."""
@@ -131,31 +131,21 @@ def decided(calls: Curves, weights: Floats) -> dict[str, Floats]:
     return {"tpr": rates.tpr[:, 0].astype(np.float64), "fpr": rates.fpr[:, 0].astype(np.float64)}
 
 
-def cells_of(scores: Floats, thresholds: Floats) -> NDArray[np.int32]:
-    """Index of the highest of a ROC's falling ``thresholds[K]`` that each score reaches, K for NaN.
-
-    Never 0: that one is beyond every score, infinite ones too.
-    """
-    rising = -thresholds[1:]
-    cells = [np.searchsorted(rising, -row, side="left") for row in scores]
-    return np.asarray(cells, np.int32) + np.int32(1)
-
-
-def thin(curve: Roc, nonmembers: int) -> Roc:
-    """Points of a ROC curve that the bootstrap redraws.
-
-    The first 64 false positives one by one, then every 1 % more of them; at each the highest TPR; and
-    both ends of every block of ties that moves a rate by more than 0.001. A level between two kept
-    points is read at the lower one, so a redrawn TPR at fixed FPR belongs to an FPR at most
-    1 % (relative) below it.
-    """
-    steps = 1 + int(np.log(max(nonmembers / _EXACT, 1)) / np.log(_RATIO))
-    more = np.geomspace(_EXACT, max(nonmembers, _EXACT), steps).round()
-    wanted = np.unique(np.append(np.arange(_EXACT), more))
-    points = np.searchsorted(np.round(curve.fpr * nonmembers), wanted, side="right") - 1
-    jumps = np.flatnonzero(np.maximum(np.diff(curve.fpr), np.diff(curve.tpr)) > _JUMP)
-    points = np.unique(np.concatenate([[0], points, jumps, jumps + 1, [len(curve.fpr) - 1]]))
-    return Roc(curve.fpr[points], curve.tpr[points], curve.thresholds[points])
+def _parts(
+    scores: Floats, members: Bools, units: NDArray[np.integer[Any]] | None
+) -> Iterator[tuple[Floats, Bools]]:
+    """The scores and membership of each unit."""
+    if units is None:
+        yield from zip(scores, members, strict=True)
+        return
+    labels = units.ravel().astype(np.uint16)  # sorted by their digits, in linear time
+    order = np.argsort(labels, kind="stable")
+    ends = np.cumsum(np.bincount(labels))
+    flat = units.ndim == 2
+    for first, last in zip(np.append(0, ends[:-1]), ends, strict=True):
+        chosen = order[first:last]
+        parts = [side.ravel()[chosen] if flat else side[:, chosen] for side in (scores, members)]
+        yield parts[0], parts[1]
 
 
 def visible(curve: Roc, tolerance: float = 1e-3) -> NDArray[np.intp]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.attacks import registry
 from analysis.ensemble import Ensemble
-from analysis.statistics.curves import Curves, cells_of
+from analysis.statistics.curves import Curves
 from analysis.statistics.intervals import resample
 
 _GROUPS = 64  # random groups of examples, or of single scores
@@ -78,13 +78,12 @@ def shared_noise(halves: Sequence[Half], thresholds: Floats, resamples: int, see
     groups = _dealt(examples)
     drawn, independent = [], []
     for half in halves:
-        cells = cells_of(half.scores, thresholds)
         names, rows = np.unique(half.clusters, return_inverse=True)
         single = _dealt(len(names) * examples).reshape(len(names), examples)[rows]
         # Another stream than that of the clusters, of which there may be as many as groups.
-        drawn.append(_redrawn(cells, half.members, groups, thresholds, resamples, seed + 1))
+        drawn.append(_redrawn(half, groups, thresholds, resamples, seed + 1))
         few = min(resamples, _FOR_VARIANCE)
-        independent.append(_redrawn(cells, half.members, single, thresholds, few, seed + 1)[0])
+        independent.append(_redrawn(half, single, thresholds, few, seed + 1)[0])
     (one, gap_one), (other, gap_other) = drawn
     figures, shares = {}, {}
     for name in one:
@@ -103,15 +102,14 @@ def _dealt(count: int) -> NDArray[np.integer[Any]]:
 
 
 def _redrawn(
-    cells: NDArray[np.int32],
-    members: Bools,
+    half: Half,
     groups: NDArray[np.integer[Any]],
     thresholds: Floats,
     resamples: int,
     seed: int,
 ) -> tuple[dict[str, Floats], Floats]:
     """Figures ``[B]`` and TPR - FPR ``[B, K]`` with whole groups redrawn, a cache-sized part at a time."""
-    curves = Curves.of(cells, members, groups, len(thresholds))
+    curves = Curves.of(half.scores, half.members, thresholds, groups)
     weights = resample(np.arange(len(curves.ins)), resamples, seed)
     step = max(1, _CACHE // len(thresholds))
     rates = [curves.rates(weights[i : i + step]) for i in range(0, resamples, step)]

@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.attacks.arrays import finite
-from analysis.metrics import Roc, roc
-from analysis.statistics.curves import Curves, cells_of, decided, thin
+from analysis.metrics import Roc
+from analysis.statistics import exact
+from analysis.statistics.curves import Curves, decided
+from analysis.statistics.ordered import Ordered, keys_of
 from analysis.statistics.shadow_noise import Noise
 
 _SPLITS = 64  # in halves; more would not make the variance of 32 clusters surer
@@ -24,11 +26,12 @@ Ints = NDArray[np.integer[Any]]
 
 
 class _Class(NamedTuple):
-    """One class: its signal in cells of ``values[K]``, and the cut of every replica in every split."""
+    """One class: its signal, counts at or above ``values``, and the cut of every replica in every split."""
 
     columns: NDArray[np.intp]
-    cells: NDArray[np.int32]  # [R, n of the class]
+    signal: Floats  # [R, n of the class]
     values: Floats  # [K], falling
+    counts: Curves  # [R, K]
     cuts: Ints  # [S, R]
 
 
@@ -58,19 +61,13 @@ class Relearnt:
     def _learn(self, signal: Floats, own: Bools) -> _Class:
         columns = np.flatnonzero(own)
         values, members = signal[:, columns], self.members[:, columns]
-        curve = thin(roc(values, members), int((~members).sum()))
-        cells = cells_of(values, curve.thresholds)
-        above = Curves.of(cells, members, np.arange(len(values))[:, None], len(curve.thresholds))
-        counted = [counts.astype(np.float64) for counts in above]
+        thresholds = exact.thinned(Ordered.of(keys_of(values, members))).thresholds
+        counts = Curves.of(values, members, thresholds)
         cuts = np.empty(self.first.shape, np.int32)
         for chosen, found in zip(self.first, cuts, strict=True):
             for rows in (chosen, ~chosen):
-                ins, outs = (counts[rows].sum(axis=0) - counts[rows] for counts in counted)
-                # In units of 1 / (others' members * others' non-members), so that ties are exact.
-                gain = ins * outs[:, -1:] - outs * ins[:, -1:]
-                learnt = (ins[:, -1] > 0) & (outs[:, -1] > 0)
-                found[rows] = np.where(learnt, gain.argmax(axis=1), -1)
-        return _Class(columns, cells, curve.thresholds.astype(np.float64), cuts)
+                found[rows] = _best_cuts(*(side[rows].astype(np.float64) for side in counts))
+        return _Class(columns, values, thresholds, counts, cuts)
 
     def noise(
         self, held: Curves, calls: Curves, thresholds: Floats, resamples: int, columns: Ints | None = None
@@ -106,13 +103,14 @@ class Relearnt:
 
     def _tables(self, columns: Ints | None) -> list[tuple[_Class, Curves]]:
         """The classes that have some of these examples, with the counts of every replica on them."""
+        if columns is None:
+            return [(part, part.counts) for part in self._classes]
         found = []
         for part in self._classes:
-            own = slice(None) if columns is None else np.isin(part.columns, columns)
-            members = self.members[:, part.columns[own]]
-            if members.shape[1]:
-                units = np.arange(len(members))[:, None]
-                found.append((part, Curves.of(part.cells[:, own], members, units, len(part.values))))
+            own = np.isin(part.columns, columns)
+            if own.any():
+                members = self.members[:, part.columns[own]]
+                found.append((part, Curves.of(part.signal[:, own], members, part.values)))
         return found
 
     def _roc(self, tables: list[tuple[_Class, Curves]], split: int, rows: Bools) -> Roc:
@@ -136,6 +134,26 @@ class Relearnt:
         )
         with np.errstate(invalid="ignore", divide="ignore"):
             return Roc(fpr / fpr[-1], tpr / tpr[-1], np.append(np.inf, joined[last_of_tie]))
+
+
+def _best_cuts(ins: Floats, outs: Floats) -> Ints:
+    """The first cut of the largest TPR - FPR on the others' counts, for each row of ``[r, K]``; -1 for none.
+
+    A row moves a rate of all by no more than its share of that side: only cuts that are that close to the
+    best one of all are tried row by row.
+    """
+    sums, totals = (ins.sum(axis=0), outs.sum(axis=0)), (ins[:, -1:], outs[:, -1:])
+    others = [total[-1] - own for total, own in zip(sums, totals, strict=True)]
+    learnt = ((others[0] > 0) & (others[1] > 0))[:, 0]
+    if not learnt.any():
+        return np.full(len(ins), -1)
+    shares = [own[learnt] / other[learnt] for own, other in zip(totals, others, strict=True)]
+    slack = 2 * sum(float(share.max()) for share in shares) + 1e-9
+    gap = sums[0] / sums[0][-1] - sums[1] / sums[1][-1]
+    near = np.flatnonzero(gap >= gap.max() - slack)
+    # In units of 1 / (others' members * others' non-members), so that ties are exact.
+    gain = (sums[0][near] - ins[:, near]) * others[1] - (sums[1][near] - outs[:, near]) * others[0]
+    return np.where(learnt, near[gain.argmax(axis=1)], -1)
 
 
 def _figures(curve: Roc) -> dict[str, float]:

@@ -9,8 +9,8 @@ import pytest
 from scipy.special import expit
 
 from analysis.attacks.registry import attack_p, attack_r, calibrated_loss, choose_a, lira, rmia
-from analysis.audit.ensemble_audit import _Pooled
 from analysis.statistics.intervals import resample
+from analysis.statistics.pooled import Pooled
 from tests.helpers.synthetic import covered_and_differing
 from trainables.data.subsets import Subsets, draw_members
 
@@ -47,7 +47,7 @@ def test_intervals_of_the_auc_cover_and_equal_recipes_do_not_differ(name: str, l
             common = rng.normal(scale=0.2, size=(REPLICAS, 1))
             x = difficulty + common + rng.normal(size=members.shape) + leaks * members
             z = others + common + rng.normal(size=members.shape)
-            pooled = _Pooled(ATTACKS[name](x, members, z), members)
+            pooled = Pooled(ATTACKS[name](x, members, z), members)
             draws = pooled.by_target.bootstrap(weights, pooled.figures)[0]["auc"]
             pairs[-1].append((pooled.figures["auc"], draws, draws))
     covered, differing = covered_and_differing(pairs, 1, REPLICAS // 2)

@@ -7,10 +7,12 @@ import pytest
 from scipy.stats import norm, ttest_1samp
 from statsmodels.stats.multitest import multipletests
 
-from analysis.audit.ensemble_audit import _Pooled
 from analysis.metrics import LEVELS, roc
-from analysis.statistics.curves import Curves, cells_of, thin
+from analysis.statistics import exact as exactly
+from analysis.statistics.curves import Curves
 from analysis.statistics.intervals import holm, interval, p_value, resample
+from analysis.statistics.ordered import Ordered, keys_of
+from analysis.statistics.pooled import Pooled
 from trainables.data.subsets import Subsets, draw_members
 
 
@@ -37,9 +39,8 @@ def test_intervals_of_simulated_gaussians_cover_the_known_figures(shift: float, 
     for _ in range(simulations):
         scores = (rng.normal(size=(targets, n)) + shift * members).astype(np.float32)
         exact = roc(scores, members)
-        curve = thin(exact, int((~members).sum()))
-        cells = cells_of(scores, curve.thresholds)
-        units = Curves.of(cells, members, np.arange(targets)[:, None], len(curve.thresholds))
+        curve = exactly.thinned(Ordered.of(keys_of(scores, members)))
+        units = Curves.of(scores, members, curve.thresholds)
         draws, lower = units.bootstrap(weights, exact.figures())
         for name, value in truth.items():
             ends = interval(draws[name], clusters.max() + 1)
@@ -69,7 +70,7 @@ def test_intervals_over_examples_cover_figures_of_examples_that_leak_unequally()
     weights = resample(np.arange(64), 400, 0)
     for _ in range(300):
         scores = rng.normal(size=members.shape) + members * rng.exponential(size=200)
-        pooled = _Pooled(scores, members)
+        pooled = Pooled(scores, members)
         draws, _ = pooled.by_group.bootstrap(weights, pooled.figures)
         for name, value in truth.items():
             low, high = interval(draws[name], 64)
@@ -131,9 +132,8 @@ def test_thinned_curves_keep_the_exact_figures() -> None:
     smooth = rng.normal(size=members.shape) + members
     for scores in (smooth, np.round(smooth, 1), members * 1.0, np.floor(rng.random(members.shape) * 3)):
         exact = roc(scores, members)
-        curve = thin(exact, int((~members).sum()))
-        cells = cells_of(scores, curve.thresholds)
-        units = Curves.of(cells, members, np.arange(20)[:, None], len(curve.thresholds))
+        curve = exactly.thinned(Ordered.of(keys_of(scores, members)))
+        units = Curves.of(scores, members, curve.thresholds)
         found = units.rates(np.ones((1, 20), np.float32)).figures()
         assert found["auc"][0] == pytest.approx(exact.auc, abs=2e-5)
         assert found["balanced_accuracy"][0] == pytest.approx(exact.balanced_accuracy, abs=2e-4)

@@ -9,9 +9,9 @@ import pytest
 
 from analysis import audit
 from analysis.attacks.registry import ATTACKS, lira
-from analysis.audit.ensemble_audit import _Pooled
 from analysis.ensemble import ensemble_of
 from analysis.statistics.intervals import resample
+from analysis.statistics.pooled import Pooled
 from analysis.statistics.shadow_noise import Half, halves_of, shared_noise
 from tests.helpers.simulated_records import simulate
 from tests.helpers.synthetic import covered_and_differing
@@ -23,7 +23,7 @@ CLUSTERS = np.arange(REPLICAS) // 2
 
 def draws_of(margin: np.ndarray, members: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     """LiRA's AUC, its draws with the scores held fixed, and with the noise of the shadows."""
-    pooled = _Pooled(lira(margin, members, variance="pooled"), members)
+    pooled = Pooled(lira(margin, members, variance="pooled"), members)
     halves = []
     for rows in (CLUSTERS % 2 == 0, CLUSTERS % 2 == 1):
         scores = lira(margin[rows], members[rows], variance="pooled")
@@ -54,7 +54,7 @@ def test_independent_scores_have_little_shared_noise_and_the_same_draws_again() 
     rng = np.random.default_rng(1)
     members = draw_members(Subsets(), range(REPLICAS), 400)
     scores = rng.normal(size=members.shape) + members
-    pooled = _Pooled(scores, members)
+    pooled = Pooled(scores, members)
     halves = [
         Half(scores[rows], members[rows], CLUSTERS[rows]) for rows in (CLUSTERS % 2 == 0, CLUSTERS % 2 == 1)
     ]

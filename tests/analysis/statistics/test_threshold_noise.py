@@ -9,11 +9,11 @@ import pytest
 
 from analysis import audit
 from analysis.attacks.registry import ATTACKS, threshold
-from analysis.audit.ensemble_audit import _Pooled
 from analysis.ensemble import ensemble_of
 from analysis.metrics import operating_point, roc
 from analysis.statistics.curves import decided
 from analysis.statistics.intervals import resample
+from analysis.statistics.pooled import Pooled
 from analysis.statistics.threshold_noise import Relearnt
 from tests.helpers.simulated_records import simulate
 from tests.helpers.synthetic import covered_and_differing
@@ -50,7 +50,7 @@ def test_halves_are_those_of_the_attack_on_half_of_the_replicas(leak: int, ties:
 def audited(signal: np.ndarray, members: np.ndarray, labels: np.ndarray) -> dict[str, tuple]:
     """By figure: the estimate, its draws with thresholds held, and its draws with their noise."""
     clusters = np.arange(len(members)) // 2
-    pooled = _Pooled(threshold(signal, members, labels), members)
+    pooled = Pooled(threshold(signal, members, labels), members)
     estimates = pooled.figures | operating_point(pooled.scores, members)._asdict()
     weights = resample(clusters, RESAMPLES, 0)
     fixed = pooled.by_target.bootstrap(weights, pooled.figures)[0] | decided(pooled.calls, weights)

@@ -1,0 +1,108 @@
+"""Scores and their membership as integers to sort: what every count of an audit is read from.
+
+A vectorised sort of 64-bit integers is several times faster than sorting positions, or than one binary search
+a score. So each score becomes one integer that sorts like it, with "member" in its last bit: sorted, it tells
+values, ties and members at once. The bit replaces the last of a float64's 53 digits: two scores that differ
+in that digit alone, by 1e-16 of their size, count as tied.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Keys = NDArray[np.int64]
+Ints = NDArray[np.integer[Any]]
+
+_MOST = np.iinfo(np.int64).max
+BEYOND = _MOST  # a cut that no score reaches
+MISSING = _MOST - 1  # the key of NaN, after every score
+LOWEST = np.iinfo(np.int64).min  # a cut that every score reaches
+ABOVE_ZERO = 2  # a cut that the scores above 0 reach
+_CACHE = 1 << 16  # keys that are made at a time
+
+
+def keys_of(scores: ArrayLike, members: ArrayLike) -> Keys:
+    """The keys ``[...]`` of scores ``[...]``: ties differ in their last bit only, 1 for members."""
+    values, flags = np.asarray(scores), np.asarray(members)
+    keys = np.empty(values.shape, np.int64)
+    if values.ndim < 2:
+        _fill(keys, values, flags)
+        return keys
+    step = max(1, _CACHE // max(1, values[0].size))
+    for i in range(0, len(values), step):
+        _fill(keys[i : i + step], values[i : i + step], flags[i : i + step])
+    return keys
+
+
+def _fill(keys: Keys, scores: NDArray[Any], members: NDArray[Any]) -> None:
+    keys.view(np.float64)[...] = scores
+    missing = np.isnan(keys.view(np.float64))
+    # A float is a sign and a magnitude; two's complement sorts negative ones, and -0.0 becomes 0.
+    negative = keys >> 63
+    keys &= _MOST
+    keys ^= negative
+    keys -= negative
+    keys &= -2
+    keys |= members
+    if missing.any():
+        keys[missing] = MISSING
+
+
+def cuts_of(thresholds: ArrayLike) -> Keys:
+    """What the keys of scores at or above each threshold ``[K]`` reach."""
+    values = np.asarray(thresholds, np.float64)
+    return keys_of(values, np.zeros(values.shape, bool))
+
+
+def values_of(keys: Keys) -> NDArray[np.float64]:
+    """The scores that keys stand for; infinity for a cut that none reaches."""
+    known = np.where(keys == BEYOND, cuts_of(np.inf), keys) & -2
+    return np.asarray(np.abs(known) | (known & LOWEST)).view(np.float64)
+
+
+class Ordered(NamedTuple):
+    """Keys in rising order without the missing ones, ``[N]``, and members before each place, ``[N+1]``."""
+
+    keys: Keys
+    ins: Ints
+
+    @staticmethod
+    def of(keys: Keys) -> Ordered:
+        """Of any keys ``[...]``; they are copied."""
+        return Ordered.sorted(np.sort(keys, axis=None))
+
+    @staticmethod
+    def sorted(keys: Keys) -> Ordered:
+        """Of keys that are in order already."""
+        known = keys[: np.searchsorted(keys, MISSING)]
+        ins = np.zeros(len(known) + 1, np.int32 if len(known) < 2**31 else np.int64)
+        np.cumsum(known & 1, out=ins[1:])
+        return Ordered(known, ins)
+
+    @property
+    def members(self) -> int:
+        return int(self.ins[-1])
+
+    @property
+    def nonmembers(self) -> int:
+        return len(self.keys) - self.members
+
+    def above(self, cuts: Keys) -> tuple[Ints, Ints]:
+        """Members and non-members at or above each cut."""
+        first = np.searchsorted(self.keys, cuts)
+        ins = self.ins[-1] - self.ins[first]
+        return ins, len(self.keys) - first - ins
+
+    def nth(self, side: int, ranks: Ints) -> Keys:
+        """The keys of these ranks, 0 the lowest, among the members (side 1) or the non-members (side 0)."""
+        counts = self.ins if side else np.arange(len(self.ins), dtype=self.ins.dtype) - self.ins
+        return np.asarray(self.keys[np.searchsorted(counts, np.asarray(ranks) + 1) - 1])
+
+    def next_higher(self, keys: Keys) -> Keys:
+        """The cut just above each of these scores: that of the next higher score."""
+        after = np.searchsorted(self.keys, keys | 1, side="right")
+        found = self.keys[np.minimum(after, len(self.keys) - 1)] & -2
+        return np.where(after < len(self.keys), found, BEYOND)
