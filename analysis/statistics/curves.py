@@ -144,8 +144,10 @@ def _parts(
     flat = units.ndim == 2
     for first, last in zip(np.append(0, ends[:-1]), ends, strict=True):
         chosen = order[first:last]
-        parts = [side.ravel()[chosen] if flat else side[:, chosen] for side in (scores, members)]
-        yield parts[0], parts[1]
+        if flat:
+            yield scores.ravel()[chosen], members.ravel()[chosen]
+        else:
+            yield scores[:, chosen], members[:, chosen]
 
 
 def visible(curve: Roc, tolerance: float = 1e-3) -> NDArray[np.intp]:

@@ -78,7 +78,7 @@ class Ordered(NamedTuple):
     def sorted(keys: Keys) -> Ordered:
         """Of keys that are in order already."""
         known = keys[: np.searchsorted(keys, MISSING)]
-        ins = np.zeros(len(known) + 1, np.int32 if len(known) < 2**31 else np.int64)
+        ins: Ints = np.zeros(len(known) + 1, np.int32 if len(known) < 2**31 else np.int64)
         np.cumsum(known & 1, out=ins[1:])
         return Ordered(known, ins)
 
