@@ -17,6 +17,7 @@ lint: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/oxlint --config analysis/report/page/oxlint.json --deny-warnings analysis/report/page/scripts
 
 findings: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[search]'

@@ -26,6 +26,7 @@ from trainables.directory import (
 from trainables.errors import UserError
 from trainables.knobs import TRAINING
 from trainables.labels import flat
+from trainables.registry import nearest, registered
 from trainables.storage import Store, as_store
 
 METRICS = {
@@ -164,6 +165,10 @@ class Tables:
         return self._parquet("claims")
 
     @cached_property
+    def theory(self) -> pd.DataFrame:
+        return self._parquet("theory")
+
+    @cached_property
     def history(self) -> pd.DataFrame:
         return self._parquet("history")
 
@@ -250,10 +255,39 @@ class Tables:
         if column is None:
             return self.default_risk
         if column not in self.risks:
-            raise UserError(
-                f"risk {column!r} is not in {self.store}/results; expected one of {', '.join(self.risks)}"
-            )
+            raise UserError(f"risk {column!r} is not in {self.store}/results; {nearest(column, self.risks)}")
         return self.risks[column]
+
+    def recipe_id(self, name: str) -> str:
+        """The recipe that a label or a recipe_id names.
+
+        Raises:
+            UserError: neither; says the nearest label.
+        """
+        by_label = dict(zip(self.recipes["label"].astype(str), self.recipes.index.astype(str), strict=True))
+        if name in self.recipes.index:
+            return name
+        return registered("recipe", name, by_label)
+
+    @property
+    def caption(self) -> str:
+        """Sweep, data, replicas, intervals and date in one line, for captions of figures."""
+        names = [
+            (kind, dict(self.manifest.context.get(key) or {}).get("name"))
+            for kind, key in (("data set", "dataset"), ("model", "model"))
+        ]
+        replicas = sorted({int(n) for n in self.recipes.get("replicas", pd.Series(dtype=int))})
+        ends = " to ".join(map(str, dict.fromkeys(replicas[:1] + replicas[-1:])))
+        confidence = self.notes.get("confidence")
+        created = (self.manifest.created or "").partition("T")[0]
+        parts = [
+            f"Sweep {self.manifest.name}",
+            *(f"{kind} {name}" for kind, name in names if name),
+        ]
+        parts += [f"{ends} replicas a recipe"] if ends else []
+        parts += [f"{100 * confidence:g} % bootstrap intervals"] if confidence else []
+        parts += [created] if created else []
+        return ", ".join(parts)
 
     def interval(self, column: str) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper ends of a column's intervals, NaN where it has none."""

@@ -25,7 +25,6 @@ from analysis.metrics import roc
 from analysis.pareto import front_probability, hypervolume, pareto_front
 from analysis.results import Risk, front_risk
 from analysis.statistics.intervals import holm, interval, p_value
-from analysis.studies.claims import claims_table
 from trainables.directory import (
     NO_MANIFEST,
     NOTES,
@@ -36,9 +35,11 @@ from trainables.directory import (
     write_table,
 )
 from trainables.labels import flat
+from trainables.registry import import_string
 from trainables.storage import Store, as_store
 
 ALWAYS_SHOWN = ("optimizer", "rho", "noise", "grad_reg")
+CLAIMS = "analysis.studies:study"  # tables of published claims, imported only where a spec asks for them
 MOST_VULNERABLE = 20  # examples an attack in vulnerable.parquet
 SMALLEST_HISTORY = 8  # replicas
 _FEW_SCORES = 10_000_000  # of a sweep small enough to keep its signals in memory
@@ -55,6 +56,7 @@ class Results:
     ensembles: dict[str, Ensemble]
     manifest: Manifest
     options: Mapping[str, Any]
+    claims: bool = False
     audits: dict[str, Audit] = field(default_factory=dict)
     _restricted: dict[tuple[str, bytes], Audit] = field(default_factory=dict)
 
@@ -213,8 +215,8 @@ class Results:
         """Rank correlations of memorization with each attack's risk and with what single replicas show."""
         parts = []
         for recipe_id, ensemble in self.ensembles.items():
-            risks = risk_correlations(self.audits[recipe_id].examples, **self._bootstrap)
-            parts += [risks.assign(recipe_id=recipe_id), proxy_table(ensemble, **self._bootstrap)]
+            risks = risk_correlations(self.audits[recipe_id].examples, **self.bootstrap)
+            parts += [risks.assign(recipe_id=recipe_id), proxy_table(ensemble, **self.bootstrap)]
         return pd.concat(parts, ignore_index=True)[["recipe_id", "against", "correlation", "low", "high"]]
 
     def write(self, store: Store) -> None:
@@ -227,25 +229,34 @@ class Results:
             **(self._influence() if self._has_test else {}),
             "history": self.history,
             "correlations": self.correlations,
-            "claims": claims_table(self.ensembles, self.audit_on, **self._bootstrap),
+            **self._study(),
             "recipes": self.recipes,
         }
+        for stale in ("claims", "theory"):
+            if stale not in tables and store.exists(table_path(stale)):
+                store.delete(table_path(stale))
         store.write(NOTES, json.dumps(self.notes, indent=1).encode())
         store.write(table_path("recipes", "csv"), self.recipes.to_csv(index=False).encode())
         for name, table in tables.items():
             write_table(store, name, table)
+
+    def _study(self) -> dict[str, pd.DataFrame]:
+        if not self.claims:
+            return {}
+        study: Callable[[Results], dict[str, pd.DataFrame]] = import_string("study", CLAIMS)
+        return study(self)
 
     @property
     def _has_test(self) -> bool:
         return all(len(ensemble.labels_test) for ensemble in self.ensembles.values())
 
     @property
-    def _bootstrap(self) -> dict[str, Any]:
+    def bootstrap(self) -> dict[str, Any]:
         return {k: v for k, v in self.options.items() if k in ("confidence", "resamples", "seed")}
 
     def _influence(self) -> dict[str, pd.DataFrame]:
         return {
-            "buckets": bucket_table(self.ensembles, self.reference, **self._bootstrap),
+            "buckets": bucket_table(self.ensembles, self.reference, **self.bootstrap),
             "influence": pd.concat(map(influence_table, self.ensembles.values()), ignore_index=True),
         }
 
@@ -273,7 +284,8 @@ def audit_sweep(
 ) -> Results:
     """Audits every ensemble of a sweep directory and writes ``results/``.
 
-    ``options`` are those of `audit` and come before the manifest's; ``on_recipe`` is told each label first.
+    ``options`` are those of `audit` and ``claims``, which adds the tables of published claims; they come
+    before the manifest's. ``on_recipe`` is told each label first.
     """
     store = as_store(directory)
     manifest = read_manifest(store) or NO_MANIFEST
@@ -281,7 +293,8 @@ def audit_sweep(
     ensembles = load_sweep(store)
     if sum(ensemble.members.size for ensemble in ensembles.values()) < _FEW_SCORES:
         ensembles = {recipe_id: ensemble.kept() for recipe_id, ensemble in ensembles.items()}
-    results = Results(ensembles, manifest, options)
+    claims = bool(options.pop("claims", False))
+    results = Results(ensembles, manifest, options, claims)
 
     def one(ensemble: Ensemble) -> Audit:
         if on_recipe:

@@ -40,7 +40,7 @@ def export(
     chosen = list(names)
     drawn = {
         name: figures.draw(name, tables, recipes, risk=risk, theme=theme)
-        for name in chosen or ["front", *figures.PANELS]
+        for name in chosen or figures.FIGURES
     }
     written = []
     with _browser() as kaleido:

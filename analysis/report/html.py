@@ -18,6 +18,8 @@ from analysis.results import Tables
 from trainables.directory import REPORT
 from trainables.storage import Store, as_store
 
+_IMPORT = re.compile(r'^import \{[^}]*\} from "\./([\w-]+)\.js";\n', re.MULTILINE)
+
 
 def write_report(directory: str | PathLike[str] | Store) -> str:
     """Writes ``report.html`` from ``results/`` and the manifest, never from signals; returns where it is.
@@ -50,7 +52,7 @@ def page(packed_chunks: Mapping[str, str], *, title: str, live: bool = False) ->
         "chunks": "\n".join(
             _script(name, data) for name, data in {**packed_chunks, "plotly": _plotly()}.items()
         ),
-        "script": _asset("page.js"),
+        "script": script(),
     }
     return re.sub(r"<!--(\w+)-->", lambda match: parts[match[1]], _asset("page.html"))
 
@@ -59,8 +61,29 @@ def _script(name: str, data: str) -> str:
     return f'<script type="text/plain" data-chunk="{html.escape(name)}">{data}</script>'
 
 
-def _asset(name: str) -> str:
-    return resources.files("analysis.report").joinpath("page", name).read_text(encoding="utf-8")
+def script() -> str:
+    """The page's modules as one script, each after those that it imports, in one scope.
+
+    A module is ``page/scripts/<name>.js``; it imports by ``import { ... } from "./<name>.js";``
+    on a line of its own. Inside one file that opens from a disk, browsers import nothing.
+    """
+    joined: dict[str, str] = {}
+
+    def add(name: str) -> None:
+        if name not in joined:
+            joined[name] = ""  # each once, also where modules go round in a circle
+            text = _asset("scripts", f"{name}.js")
+            for other in _IMPORT.findall(text):
+                add(other)
+            joined.pop(name)
+            joined[name] = re.sub(r"^export ", "", _IMPORT.sub("", text), flags=re.MULTILINE)
+
+    add("main")
+    return '"use strict";\n' + "\n".join(joined.values())
+
+
+def _asset(*path: str) -> str:
+    return resources.files("analysis.report").joinpath("page", *path).read_text(encoding="utf-8")
 
 
 @cache

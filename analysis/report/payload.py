@@ -12,6 +12,7 @@ import base64
 import gzip
 import json
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,8 @@ import yaml
 
 from analysis.audit.ensemble_audit import Options
 from analysis.report import figures
-from analysis.report.figures.front import LAYOUT, MOST_BARS, front_info, risk_format, templates
-from analysis.report.figures.panel import BASE, PALETTE, SYMBOLS, THEMES, short
+from analysis.report.figures.front import LAYOUT, MOST_BARS, front_info, templates
+from analysis.report.figures.panel import BASE, MANTISSAS, PALETTE, SYMBOLS, THEMES, risk_format, short
 from analysis.report.pictures import Pictures, notable
 from analysis.results import Risk, Tables, pretty
 from trainables.directory import FAILURES
@@ -38,11 +39,6 @@ SHOWN = {
     "front_probability": "Probability to be on the front",
     "epsilon": "Epsilon (differential privacy)",
     "replicas": "Replicas",
-}
-# Panels by section of the page.
-SECTIONS = {
-    "why": ("roc", "scores", "memorization", "pairs", "exposure", "buckets", "spread", "theory"),
-    "sweep": ("growth", "objectives"),
 }
 OF_THE_MACHINE = {"host", "log", "traceback"}  # of a failure
 MOST_ROWS = 20_000
@@ -115,25 +111,29 @@ def summary(tables: Tables) -> dict[str, Any]:
         "themes": THEMES,
         "palette": PALETTE,
         "symbols": SYMBOLS,
-        "panels": {
-            name: _panel(tables, name)
-            for names in SECTIONS.values()
-            for name in names
-            if name in figures.PANELS
-        },
-        "sections": SECTIONS,
+        "mantissas": MANTISSAS,
+        "panels": [panel for panel in map(partial(_panel, tables), figures.FIGURES.values()) if panel],
+        "caption": tables.caption,
         "tables": {name: records(table) for name, table in _shared_tables(tables)},
     }
 
 
-def _panel(tables: Tables, name: str) -> dict[str, Any]:
-    panel = figures.PANELS[name]
+def _panel(tables: Tables, panel: figures.Panel) -> dict[str, Any] | None:
+    """What the script draws a figure from; None for the front, and where nothing is to be shown."""
+    backdrop = panel.backdrop(tables, tables.default_risk) if panel.section else []
+    if not (panel.section and (panel.traces or backdrop)):
+        return None
     return {
+        "name": panel.name,
+        "section": panel.section,
         "title": panel.title,
         "about": panel.about,
         "layout": panel.layout,
-        "backdrop": panel.backdrop(tables),
+        "backdrop": backdrop,
         "ofRecipe": panel.traces is not None,
+        "empty": panel.empty,
+        "ofReference": panel.of_reference,
+        "broad": panel.broad,
     }
 
 
@@ -190,7 +190,7 @@ def recipe_chunk(tables: Tables, recipe_id: str, attacks: Sequence[str]) -> dict
         "snippet": snippet(knobs),
         "traces": {
             name: [t for t in panel.traces(tables, recipe_id) if t.get("meta", attacks[0]) in attacks]
-            for name, panel in figures.PANELS.items()
+            for name, panel in figures.FIGURES.items()
             if panel.traces
         },
         "comparisons": records(compared),

@@ -216,3 +216,28 @@ def theory_table(
         table[f"{name}_se"] = values.std(axis=0, ddof=1) / np.sqrt(pools)
     table.insert(0, "eta", np.asarray(etas, np.float64))
     return table
+
+
+def relative_table(*, pools: int = 6, replicas: int = 32, seed: int = 0) -> pd.DataFrame:
+    """What flatness does to the linear case, relative to SGD (eta = 0), for the page's figure.
+
+    Returns:
+        One row a metric (``variance``, ``confidence_advantage``, ``lr_advantage``) and eta: ``predicted``,
+        the closed form; at every eighth eta also ``simulated``, the mean ratio over pools, with the ends
+        ``low`` and ``high`` of its 95 % interval (normal, over pools).
+    """
+    setting, etas = Setting(), np.logspace(-2, 1, 25)
+    base, closed = predict(setting, 0.0), [predict(setting, float(eta)) for eta in etas]
+    some = slice(None, None, 8)
+    seen = simulate(setting, [0.0, *etas[some].tolist()], pools=pools, replicas=replicas, seed=seed)
+    parts = []
+    for name in ("variance", "confidence_advantage", "lr_advantage"):
+        ratios = getattr(seen, name)[:, 1:] / getattr(seen, name)[:, :1]
+        middle, half = ratios.mean(axis=0), 1.96 * ratios.std(axis=0, ddof=1) / np.sqrt(pools)
+        predicted = np.array([getattr(outcome, name) for outcome in closed]) / getattr(base, name)
+        part = pd.DataFrame({"metric": name, "eta": etas, "predicted": predicted})
+        part.loc[part.index[some], ["simulated", "low", "high"]] = np.column_stack(
+            [middle, middle - half, middle + half]
+        )
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)

@@ -119,7 +119,7 @@ def test_clicking_a_point_selects_it_and_drives_the_panels(report: Path, opened:
         plot.scrollIntoView({block: 'center', behavior: 'instant'});
         const box = plot.getBoundingClientRect(), {xaxis, yaxis} = plot._fullLayout;
         const k = trace.customdata.findIndex((i) => !state.selected.includes(data.ids[i]));
-        return {id: data.ids[trace.customdata[k]], label: trace.text[k],
+        return {id: data.ids[trace.customdata[k]], label: data.labels[trace.customdata[k]],
                 x: box.left + xaxis._offset + xaxis.d2p(trace.x[k]),
                 y: box.top + yaxis._offset + yaxis.d2p(trace.y[k])}; }"""
     )
@@ -270,7 +270,7 @@ def test_every_claim_has_its_interval_and_its_verdict(report: Path, opened: Open
     for row, claim in zip(rows, claims.itertuples(), strict=True):
         assert claim.verdict in row
         assert f"{claim.low:+.3g} to {claim.high:+.3g}" in row
-    assert "2 reproduced, 1 contradicted, 1 cannot tell" in page.locator("#claims h3").inner_text()
+    assert "2 reproduced, 1 contradicted, 1 cannot tell" in page.locator("#claims-body h3").inner_text()
 
 
 def test_the_first_screen_says_what_the_audit_could_not_do(report: Path, opened: Opener) -> None:
@@ -345,8 +345,10 @@ def test_one_recipe_without_any_neighbour_still_makes_a_page(tmp_path: Path, ope
     for name in ("comparisons", "influence", "buckets", "claims", "history"):
         (directory / f"results/{name}.parquet").unlink()
     page = opened(Path(write_report(directory)).as_uri())
-    page.locator("#panel-growth").scroll_into_view_if_needed()
-    page.wait_for_selector("#panel-growth .empty")
+    page.locator("#panel-pairs").scroll_into_view_if_needed()
+    assert "reference itself" in page.locator("#panel-pairs .empty").inner_text()
+    assert page.locator("#panel-growth").count() == 0, "a figure of the sweep that shows nothing is left out"
+    assert not page.locator("#claims").is_visible(), "the audit wrote no table of claims"
     assert front_state(page)["points"] == 1
 
 

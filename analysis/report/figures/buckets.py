@@ -77,4 +77,5 @@ PANEL = Panel(
         },
     },
     traces=_traces,
+    of_reference="This is the reference itself, which gains nothing over itself: select another recipe.",
 )

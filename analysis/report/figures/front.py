@@ -9,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.pareto import knee, pareto_front
-from analysis.report.figures.panel import PALETTE, SYMBOLS, Panel, Trace, plain, short
+from analysis.report.figures.panel import PALETTE, SYMBOLS, Panel, Trace, plain, risk_format, short
 from analysis.results import Risk, Tables
 
 ACCURACY = "test_accuracy"
 # Beyond this many recipes, error bars hide what they qualify; the front's and the marked recipes' stay.
 MOST_BARS = 80
-# What the published mitigation gives up at most: 0.8 points of test accuracy (arXiv 2310.00488).
-AFFORDABLE = 0.008
 
 
 class FrontInfo(NamedTuple):
@@ -58,21 +56,20 @@ def staircase(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray
 
 
 def _best_without_noise(tables: Tables, points: NDArray[np.float64], reference: int | None) -> int | None:
-    """Without noise injection, what leaks least of all that costs at most 0.8 points of accuracy."""
+    """Without noise injection, what leaks least of all that are at least as accurate as the reference."""
     if reference is None:
         return None
     without = np.nan_to_num(tables.recipes["noise"].to_numpy(float)) == 0
-    affordable = points[:, 0] >= points[reference, 0] - AFFORDABLE
-    candidates = np.flatnonzero(without & affordable & np.isfinite(points[:, 1]))
+    as_accurate = points[:, 0] >= points[reference, 0]
+    candidates = np.flatnonzero(without & as_accurate & np.isfinite(points[:, 1]))
     candidates = candidates[candidates != reference]
     return int(candidates[np.argmin(points[candidates, 1])]) if len(candidates) else None
 
 
 def templates(tables: Tables) -> dict[str, Trace]:
     """The front's traces without data: Python fills them below, the page as its reader chooses."""
-    shared = "<br>".join(map(plain, textwrap.wrap(tables.common, 60)))
+    shared = "".join(f"<br>{plain(line)}" for line in textwrap.wrap(tables.common, 60))
     bars = {"type": "data", "color": "@faint", "thickness": 1, "width": 0}
-    hover = f"<b>%{{text}}</b><br>accuracy %{{y:.2%}}<br>risk %{{x:.4g}}<br>{shared}<extra></extra>"
     return {
         "points": {
             "type": "scatter",
@@ -80,7 +77,7 @@ def templates(tables: Tables) -> dict[str, Trace]:
             "marker": {"size": 10, "opacity": 0.9, "line": {"color": "@surface", "width": 1}},
             "error_x": bars,
             "error_y": bars,
-            "hovertemplate": hover,
+            "hovertemplate": f"%{{text}}{shared}<extra></extra>",
         },
         "line": {
             "type": "scatter",
@@ -108,16 +105,16 @@ def templates(tables: Tables) -> dict[str, Trace]:
 
 
 LAYOUT: dict[str, Any] = {
-    "xaxis": {"title": {"text": "Risk"}},
+    "xaxis": {"title": {"text": "@risk-axis"}, "tickformat": "@risk-format"},
     "yaxis": {"title": {"text": "Test accuracy"}, "tickformat": ".1%"},
     "margin": {"l": 64, "r": 20, "t": 16, "b": 52},
     "dragmode": "pan",
 }
 
 
-def front_traces(tables: Tables, risk: str | None = None) -> list[Trace]:
+def front_traces(tables: Tables, risk: Risk) -> list[Trace]:
     """The default view: every recipe with its intervals, the front's line, and its recipes above that."""
-    info = front_info(tables, risk)
+    info = front_info(tables, risk.column)
     optimizers = tables.recipes["optimizer"].astype(str).to_numpy()
     names = sorted(set(optimizers.tolist()))  # as the page orders them, so that colours agree
     below, above = [], []
@@ -142,7 +139,7 @@ def _points(tables: Tables, info: FrontInfo, name: str, k: int, rows: NDArray[np
     return blank | {
         "x": short(info.value[rows], 5),
         "y": short(info.accuracy[rows], 6),
-        "text": [plain(t) for t in tables.recipes["label"][rows]],
+        "text": [hover(tables, info.risk, int(i)) for i in np.flatnonzero(rows)],
         "marker": blank["marker"] | look,
         "name": plain(name),
         "legendgroup": name,
@@ -166,22 +163,34 @@ def bars(tables: Tables, column: str, shown: NDArray[np.bool_], rows: NDArray[np
     return {"array": short(above[rows]), "arrayminus": short(below[rows])}
 
 
-def front_panel(tables: Tables, risk: str | None = None) -> Panel:
-    """The front as a panel of its own, for export and notebooks."""
-    chosen = tables.risk(risk)
-    axis = {"title": {"text": f"{chosen.title} (less is better)"}, "tickformat": risk_format(chosen)}
-    return Panel(
-        name="front",
-        title="Accuracy against risk",
-        about=(
-            f"Test accuracy of every recipe against {chosen.title}, with intervals. The line joins "
-            "what no other recipe beats: the best accuracy for at most that risk."
-        ),
-        layout={**LAYOUT, "xaxis": axis, "showlegend": True},
-        backdrop=lambda t: front_traces(t, chosen.column),
-    )
+def hover(tables: Tables, risk: Risk, i: int) -> str:
+    """What a point says: recipe, accuracy and the risk by name, each in its axis' unit with its interval."""
+    lines = [f"<b>{plain(tables.recipes['label'].iloc[i])}</b>"]
+    for title, column, percent in (
+        ("test accuracy", ACCURACY, True),
+        (risk.title, risk.column, risk_format(risk).endswith("%")),
+    ):
+        low, high = (ends[i] for ends in tables.interval(column))
+        value, low, high = (_shown(v, percent) for v in (tables.recipes[column].iloc[i], low, high))
+        lines.append(f"{title} {value}{' %' if percent else ''}" + (f" [{low}, {high}]" if low else ""))
+    return "<br>".join(lines)
 
 
-def risk_format(risk: Risk) -> str:
-    """A d3 format: rates in percent, AUC and advantage as they are."""
-    return "~%" if risk.metric.startswith("tpr") or risk.metric == "balanced_accuracy" else ".3~f"
+def _shown(value: float, percent: bool) -> str:
+    if not np.isfinite(value):
+        return ""
+    return f"{100 * value:.{3 if abs(value) < 0.01 else 2}f}" if percent else f"{value:.3g}"
+
+
+FRONT = Panel(
+    name="front",
+    title="Accuracy against risk",
+    about=(
+        "Test accuracy of every recipe against the chosen risk, with intervals. The line joins "
+        "what no other recipe beats: the best accuracy for at most that risk."
+    ),
+    layout={**LAYOUT, "showlegend": True},
+    section="",
+    backdrop=front_traces,
+    empty="No recipe has a figure for this risk.",
+)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.report.figures.panel import Panel, Trace, short
-from analysis.results import Tables
+from analysis.results import Risk, Tables
 
 
 class GrowthInfo(NamedTuple):
@@ -26,7 +26,7 @@ def growth_info(tables: Tables) -> GrowthInfo | None:
     return GrowthInfo(table["replicas"].to_numpy(int), table["hypervolume"].to_numpy(float))
 
 
-def _traces(tables: Tables) -> list[Trace]:
+def _traces(tables: Tables, _: Risk) -> list[Trace]:
     info = growth_info(tables)
     if info is None:
         return []
@@ -55,5 +55,7 @@ PANEL = Panel(
         "xaxis": {"title": {"text": "Replicas of each recipe"}},
         "yaxis": {"title": {"text": "Hypervolume"}},
     },
+    section="how",
     backdrop=_traces,
+    empty="The audit of this sweep left no history.",
 )

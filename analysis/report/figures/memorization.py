@@ -81,7 +81,7 @@ PANEL = Panel(
     ),
     layout={
         "xaxis": {"title": {"text": "Memorization"}, "range": [-0.5, 1.1]},
-        "yaxis": {"title": {"text": "Share of examples"}, "type": "log", "tickformat": "~%", "dtick": 1},
+        "yaxis": {"title": {"text": "Share of examples"}, "type": "log", "tickformat": "~%"},
     },
     traces=_traces,
 )

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.pareto import pareto_front
-from analysis.report.figures.front import ACCURACY, risk_format
-from analysis.report.figures.panel import Panel, Trace, short
+from analysis.report.figures.front import ACCURACY
+from analysis.report.figures.panel import Panel, Trace, risk_format, short
 from analysis.results import Risk, Tables
 
 COST = "train_seconds"
@@ -38,16 +38,16 @@ def objectives_info(tables: Tables, risk: str | None = None) -> ObjectivesInfo |
     return ObjectivesInfo(recipe, chosen, points[:, 0], points[:, 1], points[:, 2], front)
 
 
-def objectives_traces(tables: Tables, risk: str | None = None) -> list[Trace]:
+def objectives_traces(tables: Tables, risk: Risk) -> list[Trace]:
     """Lines on the three-way front are darker; the page colours the selected ones, 2 and 3 on the scale."""
-    info = objectives_info(tables, risk)
+    info = objectives_info(tables, risk.column)
     if info is None:
         return []
     order = np.argsort(info.on_front, kind="stable")
     axes = (
         ("accuracy", info.accuracy, ".1%"),
-        (f"risk: {info.risk.title}", info.value, risk_format(info.risk)),
-        ("seconds a replica", info.seconds, ".3~g"),
+        (info.risk.title, info.value, risk_format(info.risk)),
+        ("seconds", info.seconds, ".3~g"),
     )
     return [
         {
@@ -74,10 +74,13 @@ PANEL = Panel(
     name="objectives",
     title="Accuracy, risk and cost together",
     about=(
-        "Each line is a recipe across three axes: accuracy, the default risk, and seconds of training"
-        " a replica. Dark lines are beaten by no other recipe in all three; the selected recipes have their"
-        " colours. Drag along an axis to keep a range."
+        "Each line is a recipe across three axes: test accuracy, the sweep's default risk, and seconds of"
+        " training a replica. Strong lines are beaten by no other recipe in all three; the selected recipes"
+        " have their colours. Drag along an axis to keep a range."
     ),
     layout={"margin": {"l": 60, "r": 60, "t": 48, "b": 24}},
+    section="how",
+    broad=True,
     backdrop=objectives_traces,
+    empty="Training was not timed, or no recipe has all three figures.",
 )

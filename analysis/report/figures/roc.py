@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.report.figures.panel import Panel, Trace, short
-from analysis.results import Tables
+from analysis.results import Risk, Tables
 
 Floats = NDArray[np.float64]
 
@@ -66,7 +66,7 @@ def _line(info: RocInfo) -> Trace:
     }
 
 
-def _chance(_: Tables) -> list[Trace]:
+def _chance(_: Tables, __: Risk) -> list[Trace]:
     line = {"color": "@muted", "width": 1, "dash": "dot"}
     return [
         {
@@ -94,14 +94,12 @@ PANEL = Panel(
             "title": {"text": "False-positive rate"},
             "range": [-4, 0],
             "tickformat": "~%",
-            "dtick": 1,
         },
         "yaxis": {
             "type": "log",
             "title": {"text": "True-positive rate"},
             "range": [-4, 0],
             "tickformat": "~%",
-            "dtick": 1,
         },
     },
     traces=_traces,

@@ -74,7 +74,7 @@ PANEL = Panel(
     ),
     layout={
         "xaxis": {"title": {"text": "Attack score"}},
-        "yaxis": {"title": {"text": "Density"}, "type": "log", "exponentformat": "power", "dtick": 1},
+        "yaxis": {"title": {"text": "Density"}, "type": "log", "tickformat": "~g"},
     },
     traces=_traces,
 )

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.report.figures.panel import LOG_TICKS, Panel, Trace, plain, short
-from analysis.results import Tables
+from analysis.report.figures.panel import Panel, Trace, plain, short
+from analysis.results import Risk, Tables
 
 COLUMN = "nonmember_variance"
 
@@ -63,7 +63,7 @@ def _traces(tables: Tables, recipe_id: str) -> list[Trace]:
     ]
 
 
-def _all(tables: Tables) -> list[Trace]:
+def _all(tables: Tables, _: Risk) -> list[Trace]:
     info = spread_info(tables)
     return [] if info is None else [_dots(info, {"color": "@muted", "size": 7, "symbol": "line-ns-open"})]
 
@@ -80,7 +80,6 @@ PANEL = Panel(
         "xaxis": {
             "title": {"text": "Variance of the non-member scaled logit"},
             "type": "log",
-            "tickvals": LOG_TICKS,
         },
         "yaxis": {"type": "category"},
     },

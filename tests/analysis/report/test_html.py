@@ -15,8 +15,10 @@ import pandas as pd
 import pytest
 import yaml
 
+from analysis.report import html
+from analysis.report.figures import FIGURES, Panel, draw
 from analysis.report.html import write_report
-from analysis.report.payload import chunks, failures, packed, snippet
+from analysis.report.payload import chunks, failures, packed, snippet, summary
 from analysis.report.pictures import Pictures, notable, save_pictures
 from analysis.report.serve import Live, LiveServer, progress
 from analysis.results import Tables
@@ -29,8 +31,8 @@ def unpacked(text: str) -> Any:
     return json.loads(gzip.decompress(base64.b64decode(text)))
 
 
-def chunks_of(html: str) -> dict[str, str]:
-    return dict(re.findall(r'<script type="text/plain" data-chunk="([^"]+)">([^<]*)</script>', html))
+def chunks_of(page: str) -> dict[str, str]:
+    return dict(re.findall(r'<script type="text/plain" data-chunk="([^"]+)">([^<]*)</script>', page))
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +42,8 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_report_holds_every_recipe_and_plotly_once(sweep: Path) -> None:
     path = Path(write_report(sweep))
-    html = path.read_text()
-    found = chunks_of(html)
+    text = path.read_text()
+    found = chunks_of(text)
     summary = unpacked(found["summary"])
     table = pd.read_parquet(sweep / "results/recipes.parquet")
     assert path == sweep / "report.html"
@@ -51,8 +53,8 @@ def test_the_report_holds_every_recipe_and_plotly_once(sweep: Path) -> None:
     )
     assert {f"recipe/{i}" for i in table["recipe_id"]} <= found.keys()
     assert {f"risk/{r['column']}" for r in summary["risks"]} <= found.keys()
-    assert html.count('data-chunk="plotly"') == 1
-    assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']?(https?:)?//", html), (
+    assert text.count('data-chunk="plotly"') == 1
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']?(https?:)?//", text), (
         "something is fetched"
     )
 
@@ -76,9 +78,9 @@ def test_nothing_in_a_sweep_can_leave_its_place_in_the_page(tmp_path: Path) -> N
     table = pd.read_parquet(directory / "results/recipes.parquet")
     table.loc[0, "label"] = evil
     table.to_parquet(directory / "results/recipes.parquet")
-    html = Path(write_report(directory)).read_text()
-    assert "alert(1)" not in html.replace("&lt;script&gt;alert(1)", "")
-    assert unpacked(chunks_of(html)["summary"])["labels"][0] == evil
+    text = Path(write_report(directory)).read_text()
+    assert "alert(1)" not in text.replace("&lt;script&gt;alert(1)", "")
+    assert unpacked(chunks_of(text)["summary"])["labels"][0] == evil
 
 
 def test_packing_refuses_what_json_cannot_say() -> None:
@@ -250,3 +252,32 @@ def test_only_this_machine_may_ask(sweep: Path) -> None:
 def test_a_directory_without_a_manifest_is_no_sweep(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a sweep"):
         LiveServer(tmp_path, 0)
+
+
+# ---- the script ----
+
+SCRIPTS = Path(html.__file__).parent / "page" / "scripts"
+
+
+def test_the_script_joins_every_module_once_after_those_that_it_imports() -> None:
+    text = html.script()
+    assert not re.search(r"^(import|export) ", text, re.MULTILINE)
+    opening = {path.stem: path.read_text().splitlines()[0] for path in SCRIPTS.glob("*.js")}
+    assert all(text.count(line) == 1 for line in opening.values()), "each module opens by saying what it is"
+    for path in SCRIPTS.glob("*.js"):
+        for other in re.findall(r'from "\./([\w-]+)\.js"', path.read_text()):
+            assert text.index(opening[other]) < text.index(opening[path.stem])
+
+
+def test_no_two_modules_declare_the_same_name() -> None:
+    declared = re.findall(r"^(?:async )?(?:function|const|let) (\w+)", html.script(), re.MULTILINE)
+    assert sorted(declared) == sorted(set(declared))
+
+
+def test_a_new_figure_is_one_line_of_the_registry(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dots = {"type": "scatter", "x": [1, 2], "y": [3, 4]}
+    panel = Panel("mine", "Mine", "Two dots.", {}, section="how", backdrop=lambda *_: [dots])
+    monkeypatch.setitem(FIGURES, "mine", panel)
+    (told,) = (p for p in summary(Tables.of(sweep))["panels"] if p["name"] == "mine")
+    assert told["backdrop"] == [dots]
+    assert draw("mine", sweep).data[0].y == (3, 4)

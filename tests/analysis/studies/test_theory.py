@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.optimize import minimize
 
-from analysis.studies.theory import Setting, gaussian_advantages, interpolate, predict, simulate, theory_table
+from analysis.studies.theory import (
+    Setting,
+    gaussian_advantages,
+    interpolate,
+    predict,
+    relative_table,
+    simulate,
+    theory_table,
+)
 
 ETAS = (0.0, 0.3, 3.0)
 
@@ -79,3 +87,10 @@ def test_table_has_a_row_for_each_eta() -> None:
     assert table["eta"].tolist() == [0, 1]
     assert (table.filter(like="_se") > 0).all().all()
     assert table["variance_simulated"].is_monotonic_decreasing
+
+
+def test_the_pages_table_agrees_with_its_simulation() -> None:
+    seen = relative_table().dropna()
+    error = (seen["high"] - seen["low"]) / 2 / 1.96
+    assert len(seen) == 12
+    assert ((seen["simulated"] - seen["predicted"]).abs() < 5 * error + 0.02).all()

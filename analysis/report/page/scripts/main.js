@@ -1,0 +1,63 @@
+/* The whole page: takes the summary in, says what is drawn when, and starts. */
+
+import { drawClaims } from "./claims.js";
+import { drawCompare } from "./compare.js";
+import { chunk } from "./chunks.js";
+import { drawControls } from "./controls.js";
+import { drawDecide } from "./decide.js";
+import { $ } from "./dom.js";
+import { on, tell } from "./events.js";
+import { drawFilters } from "./filters.js";
+import { drawFront, walk } from "./front.js";
+import { drawWho } from "./gallery.js";
+import { drawHow } from "./how.js";
+import { drawIntro } from "./intro.js";
+import { recall } from "./links.js";
+import { watch } from "./live.js";
+import { drawPanels, placePanels } from "./panels.js";
+import { loadPlotly } from "./plots.js";
+import { startPrint } from "./print.js";
+import { drawRecipes } from "./recipes.js";
+import { chooseRisk, drawLegend } from "./selection.js";
+import { data, place, setData, state } from "./state.js";
+import { startTheme } from "./theme.js";
+
+on("selection", drawFront, drawCompare, drawRecipes, drawLegend, drawPanels, drawWho);
+on("risk", drawIntro, drawControls, drawFilters, () => tell("selection"), drawDecide);
+on("filter", drawFront, drawRecipes);
+on("style", drawFront, drawFilters);
+on("theme", drawFront, drawPanels);
+on("print", drawFront, drawRecipes, drawPanels);
+
+/** Takes in the page's present chunks; `version` tells watchers of the page which ones are on the screen. */
+async function adopt(version) {
+  setData(await chunk("summary"));
+  document.body.dataset.filled = "yes";
+  state.selected = state.selected.filter((id) => place.has(id));
+  if (!state.selected.length) state.selected = [...data.selected];
+  if (!data.risks.some((r) => r.column === state.risk)) state.risk = data.risk;
+  recall();
+  placePanels();
+  await chooseRisk(state.risk);
+  drawClaims();
+  drawHow();
+  performance.mark("text");
+  await loadPlotly();
+  performance.mark("figures");
+  document.body.dataset.ready = version;
+}
+
+function start() {
+  startTheme();
+  startPrint();
+  $("front-plot").addEventListener("keydown", walk);
+  if (innerWidth < 860) $("filters").open = false;
+  addEventListener("hashchange", () => {
+    if (!location.hash.includes("recipe=")) return;
+    recall();
+    chooseRisk(state.risk);
+  });
+  return document.body.dataset.live ? watch(adopt) : adopt("yes");
+}
+
+start();

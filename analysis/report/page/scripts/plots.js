@@ -1,0 +1,53 @@
+/* Plotly: loaded once, drawing one figure at a time in the present theme. */
+
+import { withLogTicks } from "./axes.js";
+import { inflate } from "./chunks.js";
+import { h, paint } from "./dom.js";
+import { data, names, state } from "./state.js";
+
+const CONFIG = { displaylogo: false, responsive: true, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]], displayModeBar: "hover" };
+const NARROW = 460; // pixels
+const plotlyCode = inflate(document.querySelector("script[data-chunk=plotly]").textContent);
+let plotly;
+
+/** Plotly, evaluated once and only after the page's text is on the screen: it takes longer than all else. */
+export function loadPlotly() {
+  plotly ??= plotlyCode
+    .then((code) => new Promise((painted) => setTimeout(() => painted(code))))
+    .then((code) => document.head.append(h("script", { textContent: code })));
+  return plotly;
+}
+
+export async function plot(where, traces, layout) {
+  await loadPlotly();
+  const narrow = where.clientWidth < NARROW;
+  const painted = paint({ ...data.base, ...withLogTicks(traces, layout) }, names());
+  if (narrow) Object.assign(painted, { dragmode: false, margin: tighter(painted.margin) });
+  if (state.print) Object.assign(painted, printSize(where));
+  return globalThis.Plotly.react(where, narrow ? paint(traces.map(wrapped), names()) : paint(traces, names()), painted, { ...CONFIG, displayModeBar: narrow ? false : "hover" });
+}
+
+/** Paper is narrower than a screen; the page's style gives figures these widths when it prints. */
+function printSize(where) {
+  const wide = where.classList.contains("tall") || where.closest(".broad");
+  return { width: wide ? 660 : 312, height: wide ? 360 : 260 };
+}
+
+const tighter = ({ l, r, ...others }) => ({ ...others, l: Math.min(l, 48), r: Math.max(8, Math.min(r, 36)) });
+
+/** Titles of parallel axes in two lines each, or they run into each other. */
+function wrapped(trace) {
+  if (trace.type !== "parcoords") return trace;
+  return { ...trace, dimensions: trace.dimensions.map((d) => ({ ...d, label: halved(d.label) })) };
+}
+
+function halved(text) {
+  const words = text.split(" ");
+  const middle = Math.ceil(words.length / 2);
+  return [words.slice(0, middle), words.slice(middle)].filter((part) => part.length).map((part) => part.join(" ")).join("<br>");
+}
+
+export function clearPlot(where) {
+  globalThis.Plotly?.purge(where);
+  where.replaceChildren();
+}
