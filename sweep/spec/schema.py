@@ -108,8 +108,8 @@ class Resources(BaseModel):
 class AuditSpec(Part):
     """How the ensembles are audited. ``reference`` is what every recipe is compared with: an optimizer's name
     or the knobs of a recipe of the grid; by default plain ``sgd`` where the grid has it. ``delta`` is that of
-    the epsilon that the attacks prove. ``claims`` adds what was published about sharpness-aware optimizers beside
-    what the sweep measured."""
+    the epsilon that the attacks prove. ``claims`` adds what was published about sharpness-aware optimizers
+    beside what the sweep measured."""
 
     reference: str | dict[str, Any] | None = None
     attacks: list[str] | None = None
