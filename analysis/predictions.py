@@ -13,16 +13,19 @@ optionally Q queries (augmented copies) an example:
   population.
 
 Logits keep more than probabilities: a probability that rounded to 0 or 1 has lost how confident it was.
+Where a file shows that, the manifest (``data.warnings``), the command and the page say so.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from itertools import permutations
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +74,8 @@ def audit_predictions(
     from analysis.audit.sweep_audit import audit_sweep
 
     store = as_store(out or place_of(path))
-    record = read_predictions(path)
+    given = _Given(Path(path))
+    record = _record(given)
     knobs = {"optimizer": "predictions", "file": Path(path).name}
     recipe_id, context_id = content_id(knobs), record.context.context_id
     before = read_manifest(store)
@@ -79,7 +83,7 @@ def audit_predictions(
         raise UserError(f"--out {store}: holds another sweep; expected a new or empty directory")
     address = Address(recipe_id, context_id, 0, len(record.seeds) - 1)
     write_record(store, address, replace(record, recipe=knobs))
-    write_manifest(store, _manifest(Path(path), record, recipe_id, knobs))
+    write_manifest(store, _manifest(Path(path), record, recipe_id, knobs, given.warnings))
     return audit_sweep(store, **options)
 
 
@@ -89,7 +93,10 @@ def read_predictions(path: str | PathLike[str]) -> Record:
     Raises:
         UserError: names the file, the array, the value and what was expected.
     """
-    given = _Given(Path(path))
+    return _record(_Given(Path(path)))
+
+
+def _record(given: _Given) -> Record:
     kind, outputs = given.outputs("")
     labels = given.labels("labels", outputs.shape[-2], outputs.shape[-1])
     members = given.members(len(outputs), outputs.shape[-2])
@@ -107,7 +114,7 @@ def read_predictions(path: str | PathLike[str]) -> Record:
     return Record(
         recipe={"optimizer": "predictions"},
         context=Context(
-            dataset={"name": Path(path).name},
+            dataset={"name": given.path.name},
             fingerprint=content_id({"labels": labels.tolist(), "members": np.packbits(members).tolist()}),
             model={"name": "predictions"},
             subsets=_subsets(members),
@@ -134,6 +141,9 @@ class _Given:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.warnings: list[str] = []
+        if path.is_dir() or (path.exists() and not is_zipfile(path)):
+            raise UserError(f"{path}: is no .npz archive; expected predictions as numpy.savez writes them")
         try:
             with np.load(path, allow_pickle=False) as archive:
                 self.arrays = {name: archive[name] for name in archive.files}
@@ -165,6 +175,7 @@ class _Given:
             raise UserError(f"{self.path}: {names[0]!r} and {names[1]!r} {problem}; expected one of them")
         name = found[0]
         values = self.take(name, "an array")
+        self._axes_are_in_order(name, values, prefix)
         if values.dtype.kind != "f" or values.ndim not in (3, 4):
             raise self.error(name, f"is {values.dtype} {values.shape}", "floats [R, n, C] or [R, Q, n, C]")
         values = values[:, None] if values.ndim == 3 else values
@@ -173,7 +184,49 @@ class _Given:
         bad = ~np.isfinite(values)
         if bad.any():
             raise self.error(name, f"holds {values[bad][0]} at {_first(bad)}", "finite numbers")
-        return name, values if name.endswith("logits") else self._log(name, values)
+        if name.endswith("logits"):
+            return name, values
+        self._warn_of_rounding(name, values)
+        return name, self._log(name, values)
+
+    def _axes_are_in_order(self, name: str, values: Array, prefix: str) -> None:
+        """Says which axes are swapped, where labels and members tell."""
+        labels, members = (np.shape(self.arrays.get(key, ())) for key in (f"{prefix}labels", "members"))
+        if values.ndim not in (3, 4) or len(labels) != 1 or len(members) != 2:
+            return
+        replicas, n = members[0], labels[0]
+        if not prefix and members == (n, values.shape[0]) and values.shape[-2] == n != values.shape[0]:
+            raise self.error("members", f"has shape {members}, its axes swapped", f"{members[::-1]}, [R, n]")
+        if (values.shape[0], values.shape[-2]) == (replicas, n):
+            return
+        middle = values.shape[1:-2]
+        for order in permutations(range(values.ndim)):
+            shape = tuple(values.shape[axis] for axis in order)
+            if (shape[0], shape[-2]) == (replicas, n) and (len(middle) == 0 or shape[1] <= shape[-2]):
+                wanted = "[R, n, C]" if values.ndim == 3 else "[R, Q, n, C]"
+                raise self.error(
+                    name,
+                    f"has shape {values.shape}, its axes in another order",
+                    f"{wanted}, {replicas} models and {n} examples: {name}.transpose{order} would have it",
+                )
+
+    def _warn_of_rounding(self, name: str, p: Array) -> None:
+        """Warns where probabilities have lost how confident a model was."""
+        top = p.max(axis=-1)
+        certain = float(((top >= 1) | ((p <= 0).sum(axis=-1) == p.shape[-1] - 1)).mean())
+        decimals = _decimals(p)
+        found = []
+        if p.dtype == np.float16:
+            found.append("are in half precision")
+        elif decimals is not None:
+            found.append(f"are rounded to {decimals} decimals")
+        if certain:
+            found.append(f"are exactly 0 and 1 in {_percent(certain)} of all answers")
+        if found:
+            self.warnings.append(
+                f"{name!r} {' and '.join(found)}: how confident the models were is lost there, and LiRA and "
+                "others come out too weak; give logits, or probabilities in full precision"
+            )
 
     def _log(self, name: str, p: Array) -> Array:
         bad = (p < -SUM_TOLERANCE) | (p > 1 + SUM_TOLERANCE)  # less is rounding, as in the sum
@@ -213,6 +266,23 @@ class _Given:
         return mask
 
 
+def _decimals(p: Array) -> int | None:
+    """The number of decimals, up to 6, that a sample of ``p`` is rounded to; None where it is not."""
+    flat = p.reshape(-1)
+    sample = flat[:: max(1, len(flat) // 100_000)].astype(np.float64)
+    sample = sample[(sample > 0) & (sample < 1)]
+    for decimals in range(1, 7):
+        scaled = sample * 10.0**decimals
+        rounding = 1e-6 + 4 * np.finfo(p.dtype).eps * scaled
+        if len(sample) and (abs(scaled - np.rint(scaled)) <= rounding).all() and (rounding < 0.1).all():
+            return decimals
+    return None
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share >= 1e-4 else "less than 0.01 %"
+
+
 def _first(bad: NDArray[np.bool_]) -> str:
     return str([int(i) for i in np.argwhere(bad)[0]])
 
@@ -230,10 +300,13 @@ def _subsets(members: NDArray[np.bool_]) -> Subsets:
     return Subsets(scheme="fraction", fraction=float(members.mean()))
 
 
-def _manifest(path: Path, record: Record, recipe_id: str, knobs: Mapping[str, Any]) -> Manifest:
+def _manifest(
+    path: Path, record: Record, recipe_id: str, knobs: Mapping[str, Any], warnings: Sequence[str]
+) -> Manifest:
     return Manifest(
         name=path.stem,
         context=record.context.model_dump(mode="json", exclude_none=True),
+        data={"warnings": list(warnings)} if warnings else {},
         context_id=record.context.context_id,
         recipes={recipe_id: dict(knobs)},
         reference=recipe_id,

@@ -86,6 +86,7 @@ def summary(tables: Tables) -> dict[str, Any]:
                 "stack",
                 "seconds_per_replica",
                 "context",
+                "data",
             )
         },
         "spec": yaml.safe_dump(manifest.spec, sort_keys=False, allow_unicode=True),
@@ -242,8 +243,9 @@ def _touched(
 
 
 def left_out(tables: Tables) -> list[dict[str, Any]]:
-    """What the audit could not use or resolve, each note once with its recipes' labels."""
-    found: dict[str, list[str]] = {}
+    """What is wrong with the data, then what the audit could not use or resolve, with the recipes' labels."""
+    labels = tables.recipes["label"].astype(str).tolist()
+    found = {str(warning): labels for warning in tables.manifest.data.get("warnings", [])}
     for label, notes in dict(tables.notes.get("notes", {})).items():
         for note in notes:
             found.setdefault(str(note), []).append(str(label))

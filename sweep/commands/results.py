@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
-from sweep.commands.app import Directory, Json, app, example, require_sweep, show_code
+from sweep.commands.app import Directory, Json, app, errors, example, require_sweep, show_code
 
 
 @app.command(**example("flatleak audit predictions.npz --attack lira --attack my_attacks:score"))
@@ -37,7 +39,7 @@ def audit(
     from analysis.report.html import write_report
     from trainables.storage import as_store
 
-    if source.endswith(".npz"):
+    if source.endswith(".npz") or Path(source).is_file():
         from analysis.predictions import audit_predictions, place_of
 
         store = as_store(out or place_of(source))
@@ -52,6 +54,8 @@ def audit(
             store.delete(STATE)  # or the next run would take these results for those of its spec
         results = audit_sweep(store, attacks=attack or None)
     path = write_report(store)
+    for warning in results.manifest.data.get("warnings", []):
+        errors.print(f"[yellow]warning:[/] {escape(warning)}", soft_wrap=True, highlight=False)
     if as_json:
         print(results.recipes.to_json(orient="records"))
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from scipy.special import softmax
 
 from analysis.metrics import auc
-from analysis.predictions import audit_predictions, read_predictions
+from analysis.predictions import _Given, audit_predictions, read_predictions
 from trainables.data.subsets import Subsets, draw_members
 from trainables.errors import UserError
 from trainables.signals import scaled_logit
@@ -173,7 +175,7 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         read_predictions(tmp_path / "absent.npz")
     (tmp_path / "text.npz").write_text("no archive")
-    with pytest.raises(UserError, match=r"text\.npz: cannot be read"):
+    with pytest.raises(UserError, match=r"text\.npz: is no \.npz archive"):
         read_predictions(tmp_path / "text.npz")
     np.savez_compressed(tmp_path / "bent.npz", **arrays())
     whole = bytearray((tmp_path / "bent.npz").read_bytes())
@@ -186,3 +188,92 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     np.save(tmp_path / "array.npy", np.zeros(3))
     with pytest.raises(UserError, match=r"array\.npy: cannot be read"):
         read_predictions(tmp_path / "array.npy")
+
+
+def probabilities(**changes: Any) -> dict[str, Any]:
+    given = arrays()
+    p, test = (softmax(given[name], axis=-1) for name in ("logits", "test_logits"))
+    return {"logits": None, "test_logits": None, "probabilities": p, "test_probabilities": test} | changes
+
+
+def warned(path: Path) -> list[str]:
+    audit_predictions(path, path.parent / "out", resamples=20)
+    return list(json.loads((path.parent / "out/manifest.json").read_text())["data"].get("warnings", []))
+
+
+@pytest.mark.parametrize("decimals", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_rounded_probabilities_are_warned_of(tmp_path: Path, decimals: int, dtype: type) -> None:
+    p = probabilities()["probabilities"].round(decimals).astype(dtype)
+    p[..., 0] += (1 - p.sum(axis=-1)).round(decimals)
+    given = _Given(save(tmp_path, **probabilities(probabilities=p.clip(0, 1))))
+    given.outputs("")
+    if dtype == np.float64 or decimals < 5:  # single precision has hardly more
+        (warning,) = given.warnings
+        assert f"rounded to {decimals} decimals" in warning
+
+
+def test_the_audit_and_the_page_warn_of_certain_probabilities(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from analysis.report.payload import left_out
+    from analysis.results import Tables
+    from sweep.cli import main
+
+    p = probabilities()["probabilities"]
+    p[:, :6] = np.eye(C)[p[:, :6].argmax(axis=-1)]
+    path = save(tmp_path, **probabilities(probabilities=p))
+    monkeypatch.setattr("sys.argv", ["flatleak", "audit", str(path), "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit):
+        main()
+    printed = capsys.readouterr().err
+    assert "warning: 'probabilities' are exactly 0 and 1 in 10 % of all answers" in printed
+    assert "come out too weak; give logits" in printed
+    notes = left_out(Tables.of(tmp_path / "out"))
+    assert notes[0]["note"].startswith("'probabilities' are exactly 0 and 1")
+
+
+def test_full_precision_and_logits_are_not_warned_of(tmp_path: Path) -> None:
+    assert warned(save(tmp_path, **probabilities())) == []
+    single = {k: v.astype(np.float32) for k, v in probabilities().items() if v is not None}
+    for changes in (probabilities() | single, {"logits": arrays()["logits"].round(2)}):
+        given = _Given(save(tmp_path, **changes))
+        given.outputs("")
+        assert given.warnings == []
+
+
+@pytest.mark.parametrize("order", [(1, 0, 2), (2, 0, 1), (0, 2, 1), (1, 2, 0), (2, 1, 0)])
+def test_swapped_axes_are_said_with_the_remedy(tmp_path: Path, order: tuple[int, ...]) -> None:
+    logits = arrays()["logits"]
+    swapped = logits.transpose(order)
+    with pytest.raises(UserError, match=r"'logits' has shape .*, its axes in another order") as error:
+        read_predictions(save(tmp_path, logits=swapped))
+    remedy = re.search(r"logits\.transpose\((.*)\) would", str(error.value))
+    assert remedy
+    np.testing.assert_array_equal(swapped.transpose([int(i) for i in remedy[1].split(",")]), logits)
+
+
+def test_swapped_members_and_test_outputs_are_said(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"'members' has shape \(60, 10\), its axes swapped; expected \(10, 60\)"
+    ):
+        read_predictions(save(tmp_path, members=arrays()["members"].T))
+    with pytest.raises(UserError, match=r"'test_logits' has shape .*test_logits\.transpose"):
+        read_predictions(save(tmp_path, test_logits=arrays()["test_logits"].swapaxes(0, 1)))
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.npz", "x.npy"])
+def test_files_of_another_kind_are_said_to_be_no_predictions(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from sweep.cli import main
+
+    (tmp_path / name).write_text("label,member\n1,0\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["flatleak", "audit", name])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    printed = capsys.readouterr().err
+    assert printed == f"error: {name}: is no .npz archive; expected predictions as numpy.savez writes them\n"
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
