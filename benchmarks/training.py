@@ -30,7 +30,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from trainables.engine.calibration import fastest_stack
 from trainables.engine.compilation import MODES
-from trainables.engine.stack import Stack, Task, learning_rate, make_task
+from trainables.engine.stack import Stack
+from trainables.engine.task import Task, make_task
+from trainables.optimizers.schedule import learning_rate
 from trainables.recipe import Recipe
 
 RECIPES: dict[str, dict[str, Any]] = {"sgd": {"optimizer": "sgd"}, "sam": {"optimizer": "sam", "rho": 0.1}}
@@ -164,7 +166,10 @@ def measure(case: Case, optimizer: str, rounds: int, table: Table, mode: str | N
     peak, gflop, auto = peak_gflops(), gflop_a_replica(task), fastest_stack(task).stack
     stacks = {f"stack of {k}" + (" (auto)" if k == auto else ""): (k, task) for k in {*case.stacks, auto}}
     if mode and case.model["name"] != "mlp":
-        stacks[f"stack of {auto}, compiled"] = auto, replace(task, compile=mode)
+        stacks[f"stack of {auto}, compiled"] = (
+            auto,
+            replace(task, runtime=replace(task.runtime, compile=mode)),
+        )
     best = dict.fromkeys([PLAIN, *sorted(stacks, key=lambda name: stacks[name][0])], float("inf"))
     for turn in range(rounds):
         best[PLAIN] = min(best[PLAIN], seconds(lambda turn=turn: plain_loop(task, turn)))  # type: ignore[misc]
@@ -173,7 +178,9 @@ def measure(case: Case, optimizer: str, rounds: int, table: Table, mode: str | N
         peak = max(peak, peak_gflops())
     for name, duration in best.items():
         k, of = stacks.get(name, (0, task))
-        memory = in_fresh_process(case, optimizer, k) if k in (0, 1, auto) and not of.compile else None
+        memory = (
+            in_fresh_process(case, optimizer, k) if k in (0, 1, auto) and not of.runtime.compile else None
+        )
         table.add_row(
             case.name,
             optimizer,

@@ -44,10 +44,6 @@ class Cluster:
         """How many trials run at once on the node that takes the most."""
         return max((_fit(node, demand) for node in _nodes()), default=0)
 
-    def shares(self, trials: int, demand: Demand) -> bool:
-        """Whether some node runs so many trials on each of its GPUs."""
-        return any(_fit(node, demand) >= trials * int(node.get("GPU", 0)) > 0 for node in _nodes())
-
     def hardware(self, demand: Demand) -> dict[str, Any]:
         return {**local_hardware(), "nodes": len(_nodes()), "slots": self.slots(demand)}
 

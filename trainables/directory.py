@@ -37,8 +37,9 @@ class Manifest(BaseModel):
     """What a sweep directory is. Keys that a later release adds are kept.
 
     ``data`` says what was made of the data set, with ``notes`` for who reads the figures. ``recipes`` holds
-    knobs by recipe_id, in the order of the spec. ``stack``, ``trials_per_gpu``,
-    ``seconds_per_pass`` and ``seconds_per_replica`` are what was measured where the sweep ran.
+    knobs by recipe_id, in the order of the spec. ``stack``, ``compile``, ``seconds_per_pass``,
+    ``seconds_per_replica`` and ``replicas_per_hour`` (of the whole cluster, in the last run that trained) are
+    what was measured where the sweep ran.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -52,9 +53,10 @@ class Manifest(BaseModel):
     seeds: int = Field(ge=0)
     first_seed: int = Field(default=0, ge=0)
     stack: int | None = None
-    trials_per_gpu: int | None = None
+    compile: str | None = None
     seconds_per_pass: float | None = None
     seconds_per_replica: float | None = None
+    replicas_per_hour: float | None = None
     versions: dict[str, str] = {}
     hardware: dict[str, Any] = {}
     git: str | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from math import ceil
 from typing import Any, Protocol
 
@@ -14,14 +15,20 @@ from numpy.typing import NDArray
 
 from trainables.data.dataset import Dataset
 from trainables.data.subsets import Subsets
-from trainables.engine.calibration import fastest_stack, out_of_memory
-from trainables.engine.stack import Arrays, Stack, Task, make_task
+from trainables.engine.calibration import calibrate
+from trainables.engine.evaluation import Arrays
+from trainables.engine.memory import out_of_memory
+from trainables.engine.runtime import Runtime
+from trainables.engine.stack import Stack
+from trainables.engine.task import Task, make_task
 from trainables.errors import Diverged, UserError
 from trainables.models import ModelSpec
 from trainables.recipe import Recipe
-from trainables.records import FLOAT_SIGNALS, PER_REPLICA, SIDES, Context, Record, Signals
+from trainables.records import FLOAT_SIGNALS, PER_REPLICA, SIDES, Record, Signals
 
-__all__ = ["Progress", "train_replicas"]
+__all__ = ["Progress", "train_replicas", "train_task"]
+
+OnEpoch = Callable[[float, float], None]  # replicas done, mean loss
 
 
 class Progress(Protocol):
@@ -48,9 +55,9 @@ def train_replicas(
     curvature: int | None = None,
     device: str | torch.device = "cpu",
     stack: int | str = "auto",
-    compile: str | None = None,
+    compile: str | None = "auto",
     progress: Progress | None = None,
-    on_epoch: Callable[[float, float], None] | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> Record:
     """Trains one replica a subset seed and returns their record.
 
@@ -77,12 +84,31 @@ def train_replicas(
     >>> record.members.sum(axis=0).max()  # two seeds, two complementary halves
     np.int64(1)
     """
-    task = make_task(recipe, dataset, model, subsets, sweep_seed, queries, curvature, device, compile)
+    runtime = Runtime(str(device), stack, compile)
+    context = {"sweep_seed": sweep_seed, "queries": queries, "curvature": curvature}
+    task = make_task(recipe, dataset, model, subsets, runtime, **context)
+    return train_task(task, seeds, progress=progress, on_epoch=on_epoch)
+
+
+def train_task(
+    task: Task,
+    seeds: Sequence[int],
+    *,
+    progress: Progress | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> Record:
+    """Trains one replica of a task a subset seed; see ``train_replicas``.
+
+    Raises:
+        UserError: There is no seed, or one below 0.
+        Diverged: A replica's loss or logits are no longer numbers.
+    """
     seeds = [int(seed) for seed in seeds]
     if not seeds or min(seeds) < 0:
         raise UserError(f"seeds {seeds}: expected at least one, and none below 0")
     ledger = Ledger(progress)
-    width = ledger.width or (fastest_stack(task).stack if stack == "auto" else _width(stack))
+    task = _settled(task, len(seeds), ledger.width)
+    width = int(task.runtime.stack)
     halved = False
     while ledger.replicas < len(seeds):
         ledger.width = width
@@ -95,14 +121,12 @@ def train_replicas(
         # Only here, outside the handler, has the failed stack's memory been let go.
         width, halved = ceil(width / 2), True
         warnings.warn(f"out of memory: training {width} replicas at a time from now on", stacklevel=2)
-        if task.data.device.type == "cuda":
+        if task.device.type == "cuda":
             torch.cuda.empty_cache()
     return _record(task, seeds, ledger.results())
 
 
-def _train(
-    task: Task, seeds: Sequence[int], ledger: Ledger, on_epoch: Callable[[float, float], None] | None
-) -> Arrays:
+def _train(task: Task, seeds: Sequence[int], ledger: Ledger, on_epoch: OnEpoch | None) -> Arrays:
     """Trains and evaluates one stack."""
     stack = Stack(task, seeds)
     if unfinished := ledger.take_unfinished():
@@ -178,10 +202,17 @@ def _below(prefix: str, arrays: Arrays) -> Arrays:
     return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
 
 
-def _width(stack: int | str) -> int:
-    if isinstance(stack, int) and not isinstance(stack, bool) and stack >= 1:
-        return stack
-    raise UserError(f"stack {stack!r}: expected 'auto' or a whole number of replicas, 1 or more")
+def _settled(task: Task, replicas: int, width: int) -> Task:
+    """The task with what its runtime leaves open chosen: ``width`` where there is one, else by timing."""
+    runtime = task.runtime
+    if width:
+        runtime = replace(runtime, stack=width)
+    if runtime.compile == "auto" and (width or task.device.type == "cpu"):
+        runtime = replace(runtime, compile=None)
+    if "auto" in (runtime.stack, runtime.compile):
+        found = calibrate(replace(task, runtime=runtime), replicas)
+        runtime = replace(runtime, stack=found.stack, compile=found.compile)
+    return replace(task, runtime=runtime)
 
 
 def _record(task: Task, seeds: Sequence[int], results: Arrays) -> Record:
@@ -189,18 +220,9 @@ def _record(task: Task, seeds: Sequence[int], results: Arrays) -> Record:
     train, test = (
         Signals(*(results[f"{side}_{name}"] for name in ("correct", *FLOAT_SIGNALS))) for side in SIDES
     )
-    context = Context(
-        dataset={"name": data.name, **data.options},
-        fingerprint=data.fingerprint,
-        model=dict(task.model),
-        subsets=task.subsets,
-        sweep_seed=task.sweep_seed,
-        queries=task.queries,
-        curvature=task.curvature,
-    )
     return Record(
         recipe=task.recipe.knobs,
-        context=context,
+        context=task.context,
         seeds=np.asarray(seeds, np.int64),
         members=results["members"],
         labels_train=data.y_train,

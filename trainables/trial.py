@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from trainables.directory import failure_path, progress_path
+from trainables.engine.runtime import Runtime
 from trainables.errors import Diverged
 from trainables.recipe import Recipe
 from trainables.records import Address, Array, Context, write_record
@@ -49,10 +50,7 @@ class Job:
     store: Store
     context: Context
     blocks: tuple[Block, ...]
-    stack: int
-    threads: int
-    device: str
-    compile: str | None
+    runtime: Runtime
     progress_seconds: float
 
 
@@ -164,12 +162,12 @@ def trial(config: dict[str, int], job: Job, dataset: Any) -> None:
 
 
 def _train(block: Block, job: Job, dataset: Any, failed_before: int) -> None:
-    import torch
     from ray import tune
 
-    from trainables.training import train_replicas
+    from trainables.engine.task import Task
+    from trainables.training import train_task
 
-    torch.set_num_threads(job.threads)
+    job.runtime.use_threads()
     progress = Progress(job.store, block.address, job.progress_seconds)
     last_report = time.monotonic()
 
@@ -182,21 +180,8 @@ def _train(block: Block, job: Job, dataset: Any, failed_before: int) -> None:
 
     figures: dict[str, float] = {}
     if not job.store.exists(block.address.path):  # else a death between record and report
-        record = train_replicas(
-            Recipe.model_validate(block.knobs),
-            dataset,
-            job.context.model,
-            list(block.address.seeds),
-            subsets=job.context.subsets,
-            sweep_seed=job.context.sweep_seed,
-            queries=job.context.queries,
-            curvature=job.context.curvature,
-            device=job.device,
-            stack=job.stack,
-            compile=job.compile,
-            progress=progress,
-            on_epoch=on_epoch,
-        )
+        task = Task(Recipe.model_validate(block.knobs), job.context, dataset, job.runtime)
+        record = train_task(task, list(block.address.seeds), progress=progress, on_epoch=on_epoch)
         write_record(job.store, block.address, record)
         progress.clear()
         figures = {

@@ -83,7 +83,7 @@ def run(
         RunError: something else failed than a trial.
     """
     from analysis.attacks import registry as attacks
-    from trainables.engine.stack import check
+    from trainables.engine.checks import check
     from trainables.models import resolve_model
 
     started = time.monotonic()

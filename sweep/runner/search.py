@@ -63,7 +63,7 @@ class Search:
         Raises:
             UserError: a combination that cannot be trained at all, before its batch; or that none could be.
         """
-        from trainables.engine.stack import check
+        from trainables.engine.checks import check
 
         candidates: dict[str, Recipe] = {}
         study, context = self._study(), self.trainer.context

@@ -1,30 +1,42 @@
-"""What a replica costs here: its stack, its share of a GPU and its seconds, as timed on the cluster."""
+"""What a replica costs here: its stack, whether it is compiled and its seconds, as timed on the cluster."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-from sweep.cluster import Cluster, Demand, options
-from sweep.runner.sharing import share
-from sweep.runner.workload import Workload
+from sweep.cluster import Cluster, options
+from trainables.engine.runtime import Runtime
+from trainables.optimizers.registry import find_optimizer
+from trainables.optimizers.schedule import epochs_run
 from trainables.recipe import Recipe
+from trainables.records import Context
 
 if TYPE_CHECKING:
     from sweep.spec.schema import SweepSpec
     from trainables.engine.calibration import Calibration
 
+# What a manifest's hardware says of the GPU; see `trainables.engine.hardware`.
+DEVICE = ("gpu", "gpus_seen", "gpu_gib", "driver", "cuda")
+
 
 @dataclass(frozen=True)
 class Speed:
-    """Replicas of a stack, trials that share a GPU (None: as the spec's resources say), and seconds of a
-    replica's epoch at one gradient evaluation a step (None: unmeasured)."""
+    """What one run measured and the next reuses.
+
+    Args:
+        stack: Replicas that a trial trains at once.
+        seconds_per_pass: Of a replica's epoch at one gradient evaluation a step; None where unmeasured.
+        compile: The mode of torch.compile, or None.
+        device: What the device is; empty where it was not asked.
+    """
 
     stack: int
-    trials_per_gpu: int | None
-    seconds_per_pass: float | None
+    seconds_per_pass: float | None = None
+    compile: str | None = None
+    device: dict[str, Any] = field(default_factory=dict)
 
     def replica(self, recipe: Recipe) -> float:
         """Seconds of one replica of this recipe; relative to others where nothing was measured."""
@@ -36,11 +48,27 @@ def passes(recipe: Recipe) -> float:
 
     The penalty evaluates the optimizer's gradient twice; drawing noise counts as half an evaluation.
     """
-    from trainables.engine.stack import epochs_run
-    from trainables.optimizers.registry import find_optimizer
-
     optimizer = find_optimizer(recipe.optimizer)
     return epochs_run(recipe) * (optimizer.passes * (1 + bool(recipe.grad_reg)) + 0.5 * bool(recipe.noise))
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What a trial trains, for those who time it before there is one.
+
+    Args:
+        recipe: The recipe that takes the longest.
+        context: What else decides a replica.
+        data: The data set's reference in Ray's object store.
+        runtime: How, with what the spec leaves open as ``auto``.
+        replicas: How many there are to train in passes of this recipe's length.
+    """
+
+    recipe: Recipe
+    context: Context
+    data: Any
+    runtime: Runtime
+    replicas: int
 
 
 def measure(
@@ -51,44 +79,65 @@ def measure(
     step: Callable[[str], AbstractContextManager[None]],
     say: Callable[[str], None],
 ) -> Speed:
-    """As the spec says or as remembered, else timed like a trial; how a GPU is shared is timed in every run.
+    """As the spec says or as remembered, else timed like a trial.
 
-    ``step`` names what is being done, ``say`` tells what was found.
+    Args:
+        spec: The sweep.
+        work: What to time.
+        cluster: Where.
+        remembered: What an earlier run of this context measured; it is not measured again.
+        step: Names what is being done.
+        say: Tells what was found.
     """
-    stack = spec.stack if isinstance(spec.stack, int) else remembered.stack if remembered else None
+    runtime = _settled(work.runtime, remembered)
     seconds = remembered.seconds_per_pass if remembered else None
-    auto = spec.resources.gpu == "auto"
-    if stack and not auto and (seconds or spec.block != "auto"):
-        return Speed(stack, None, seconds)
+    open_ended = "auto" in (runtime.stack, runtime.compile)
+    if isinstance(runtime.stack, int) and not open_ended and (seconds or spec.block != "auto"):
+        return Speed(runtime.stack, seconds, runtime.compile, remembered.device if remembered else {})
     demand = spec.resources.demand
     if not cluster.most_on_a_node(demand):
         needed = ", ".join(f"{name} {amount:g}" for name, amount in demand.items())
         say(f"waiting for a node that a trial fits on: {needed}; none has that now")
     with step(f"timing a few steps of {work.recipe.label}"):
-        found = time_stack(work, demand, stack, cluster.most_on_a_node(demand))
-    seconds = found.seconds_per_replica / passes(work.recipe)
-    if stack and found.stack < stack:
-        say(f"out of memory: stacks of {found.stack} instead of {stack}")
-    if not auto:
-        return Speed(found.stack, None, seconds)
-    with step("timing trials that share a GPU"):
-        alone, best = share(work, spec.resources, cluster, found.stack, fixed=bool(stack), say=say)
-    return Speed(best.stack, best.trials, seconds * best.seconds / alone.seconds)
+        found, device = time_trial(replace(work, runtime=runtime), demand, cluster)
+    if isinstance(runtime.stack, int) and found.stack < runtime.stack:
+        say(f"out of memory: stacks of {found.stack} instead of {runtime.stack}")
+    return Speed(found.stack, found.seconds_per_replica / passes(work.recipe), found.compile, device)
 
 
-def time_stack(work: Workload, demand: Demand, stack: int | None, on_a_node: int) -> Calibration:
-    """What a stack takes, by default the fastest, in a process of Ray's: one of so many trials on a node."""
+def _settled(runtime: Runtime, remembered: Speed | None) -> Runtime:
+    """With what was measured before, and without compiling where there is no GPU to compile for."""
+    if remembered and runtime.stack == "auto":
+        runtime = replace(runtime, stack=remembered.stack)
+    if runtime.compile == "auto" and (remembered or runtime.device == "cpu"):
+        runtime = replace(runtime, compile=remembered.compile if remembered else None)
+    return runtime
+
+
+def time_trial(
+    work: Workload, demand: dict[str, float], cluster: Cluster
+) -> tuple[Calibration, dict[str, Any]]:
+    """What is fastest in a process of Ray's, and what its device is: one of the trials that train at once."""
     import ray
 
     # A GPU's share is that of its memory too; else a node's trials have all the same share of the node's.
-    share = min(1.0, demand["gpu"]) if "gpu" in demand else 1 / max(on_a_node, 1)
+    share = min(1.0, demand["gpu"]) if "gpu" in demand else 1 / max(cluster.most_on_a_node(demand), 1)
+    left = -(-work.replicas // cluster.slots(demand))
     # Ray keeps processes for the next task, and with them the memory of the GPU.
-    task = ray.remote(max_calls=1)(_time_stack).options(**options(demand), name="calibrate")
-    found: Calibration = ray.get(task.remote(work, stack, share))
+    task = ray.remote(max_calls=1)(_time).options(**options(demand), name="calibrate")
+    found: tuple[Calibration, dict[str, Any]] = ray.get(
+        task.remote(work.recipe, work.context, work.data, work.runtime, left, share)
+    )
     return found
 
 
-def _time_stack(work: Workload, stack: int | None, share: float) -> Calibration:
-    from trainables.engine.calibration import fastest_stack, timed_stack
+def _time(
+    recipe: Recipe, context: Context, dataset: Any, runtime: Runtime, replicas: int, share: float
+) -> tuple[Calibration, dict[str, Any]]:
+    from trainables.engine.calibration import calibrate
+    from trainables.engine.hardware import device_hardware
+    from trainables.engine.task import Task
 
-    return timed_stack(work.task(), stack) if stack else fastest_stack(work.task(), share)
+    runtime.use_threads()
+    task = Task(recipe, context, dataset, runtime)
+    return calibrate(task, replicas, share), device_hardware(task.device)

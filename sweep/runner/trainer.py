@@ -7,10 +7,12 @@ import os
 import signal
 import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
+from math import ceil
 from types import TracebackType
 from typing import Any
 
@@ -21,12 +23,12 @@ from sweep.cluster import Cluster, Demand, connected, local_hardware
 from sweep.runner import manifest as manifests
 from sweep.runner.plan import Inventory, cut, guided, take_stock
 from sweep.runner.stages import named, step
-from sweep.runner.timing import Speed, measure, passes
-from sweep.runner.workload import Workload
+from sweep.runner.timing import DEVICE, Speed, Workload, measure, passes
 from sweep.spec.schema import SweepSpec
 from sweep.watch.loggers import make_loggers
 from trainables.data.dataset import Dataset
 from trainables.directory import read_manifest
+from trainables.engine.runtime import Runtime
 from trainables.recipe import Recipe
 from trainables.records import Context
 from trainables.storage import Store
@@ -92,10 +94,16 @@ class Trainer:
             self._write_manifest(self._remembered())
             return Trained(stock.done.size, stock.done.size, 0, set_aside=stock.set_aside)
         cluster = self._connect()
-        speed = self._measure(max(recipes, key=passes), cluster)
+        longest = max(recipes, key=passes)
+        missing = zip(stock.recipe_ids, (~stock.done).sum(axis=1), strict=True)
+        work = sum(passes(by_id[recipe_id]) * count for recipe_id, count in missing)
+        speed = self._measure(longest, work / passes(longest), cluster)
         self._write_manifest(speed)
         blocks = self._cut(stock, by_id, speed, cluster)
-        return self._fit(blocks, stock, by_id, speed)
+        begin = time.monotonic()
+        trained = self._fit(blocks, stock, by_id, speed)
+        self._write_manifest(speed, trained.trained * 3600 / (time.monotonic() - begin))
+        return trained
 
     def _connect(self) -> Cluster:
         if self._cluster is None:
@@ -126,12 +134,13 @@ class Trainer:
             return self._speed
         if not previous.stack:
             return None
-        return Speed(previous.stack, previous.trials_per_gpu, previous.seconds_per_pass)
+        known = {key: value for key, value in previous.hardware.items() if key in DEVICE}
+        return Speed(previous.stack, previous.seconds_per_pass, previous.compile, known)
 
-    def _measure(self, recipe: Recipe, cluster: Cluster) -> Speed:
+    def _measure(self, recipe: Recipe, replicas: float, cluster: Cluster) -> Speed:
         if self._speed is None:
-            where = (self._device, self._threads, self.spec.compile)
-            work = Workload(recipe, self._data, self.context, *where)
+            runtime = Runtime(self._device, self.spec.stack, self.spec.compile, self._threads)
+            work = Workload(recipe, self.context, self._data, runtime, ceil(replicas))
             self._speed = measure(self.spec, work, cluster, self._remembered(), self._step, self._say)
         return self._speed
 
@@ -141,9 +150,10 @@ class Trainer:
     def _step(self, doing: str) -> AbstractContextManager[None]:
         return step(self.store, self.console, doing)
 
-    def _demand(self, speed: Speed | None) -> Demand:
+    @property
+    def _demand(self) -> Demand:
         """Of a trial."""
-        return self.spec.resources.shared_by(speed.trials_per_gpu if speed else None).demand
+        return self.spec.resources.demand
 
     @property
     def _device(self) -> str:
@@ -153,20 +163,25 @@ class Trainer:
     def _threads(self) -> int:
         return max(1, int(self.spec.resources.cpu))
 
-    def _write_manifest(self, speed: Speed | None) -> None:
+    def _write_manifest(self, speed: Speed | None, hourly: float | None = None) -> None:
         mean = sum(map(passes, self.listed)) / max(len(self.listed), 1)
         per_pass = speed.seconds_per_pass if speed else None
         previous = read_manifest(self.store)
         hardware = (previous.hardware if previous else {}) or local_hardware()
+        if self._cluster:
+            hardware = self._cluster.hardware(self._demand)
+        measured = asdict(speed) if speed else {}
+        hardware = {**hardware, **measured.pop("device", {})}
         manifest = manifests.make_manifest(
             self.spec,
             self.listed,
             self.context,
             self.dataset.describe(),
-            self._cluster.hardware(self._demand(speed)) if self._cluster else hardware,
+            hardware,
             previous,
-            **(asdict(speed) if speed else {}),
+            **measured,
             seconds_per_replica=per_pass * mean if per_pass else None,
+            replicas_per_hour=hourly or (previous.replicas_per_hour if previous else None),
         )
         manifests.write(self.store, self.spec, manifest)
 
@@ -175,7 +190,7 @@ class Trainer:
     ) -> tuple[Block, ...]:
         seconds = {recipe_id: speed.replica(recipe) for recipe_id, recipe in by_id.items()}
         fixed = self.spec.block
-        slots = cluster.slots(self._demand(speed))
+        slots = cluster.slots(self._demand)
         size = guided(slots, speed.stack, seconds) if fixed == "auto" else lambda *_: fixed
         knobs = {recipe_id: recipe.knobs for recipe_id, recipe in by_id.items()}
         return cut(stock, knobs, self.context.context_id, size=size, seconds=seconds)
@@ -193,10 +208,7 @@ class Trainer:
             store=self.store,
             context=self.context,
             blocks=blocks,
-            stack=speed.stack,
-            threads=self._threads,
-            device=self._device,
-            compile=self.spec.compile,
+            runtime=Runtime(self._device, speed.stack, speed.compile, self._threads),
             progress_seconds=60 * self.spec.progress_minutes,
         )
         tally = Tally(blocks, {recipe_id: speed.replica(recipe) for recipe_id, recipe in by_id.items()})
@@ -216,7 +228,7 @@ class Trainer:
             trainable = tune.with_parameters(trial, job=job, dataset=self._data)
             trainable.__name__ = f"flatleak {self.spec.name}"  # what Ray's dashboard calls the actors
             tuner = tune.Tuner(
-                tune.with_resources(trainable, self._demand(speed)),
+                tune.with_resources(trainable, self._demand),
                 param_space={"block": tune.grid_search(list(range(len(blocks))))},
                 tune_config=tune.TuneConfig(
                     reuse_actors=True,

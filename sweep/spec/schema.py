@@ -16,7 +16,7 @@ from sweep.spec.explaining import explain, short
 from sweep.spec.reading import override, parse
 from sweep.watch.loggers import LOGGERS
 from trainables.data.subsets import Subsets
-from trainables.engine.compilation import Mode
+from trainables.engine.compilation import MODES, Mode
 from trainables.errors import UserError
 from trainables.recipe import Recipe
 from trainables.registry import nearest
@@ -38,6 +38,13 @@ def _auto_or_count(value: Any) -> Any:
     raise ValueError("expected 'auto' or a number of replicas of at least 1")
 
 
+def _compile(value: Any) -> Any:
+    value = None if value == "none" else value
+    if value not in (None, "auto", *MODES):
+        raise ValueError(nearest(str(value), ("auto", "none", *MODES)))
+    return value
+
+
 def _gpu(value: Any) -> Any:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if value == "auto" or (number and (0 <= value <= 1 or (value > 1 and float(value).is_integer()))):
@@ -45,6 +52,7 @@ def _gpu(value: Any) -> Any:
     raise ValueError("expected 'auto', a fraction up to 1, or a whole number")
 
 
+Compile = Annotated[Mode | Literal["auto"] | None, BeforeValidator(_compile)]
 Auto = Annotated[int | Literal["auto"], BeforeValidator(_auto_or_count)]
 Named = Annotated[dict[str, Any], BeforeValidator(_named)]
 
@@ -84,8 +92,8 @@ class Resources(BaseModel):
     """What one trial asks Ray for: cores (also its threads, at least one), GPUs (may be a fraction), custom
     resources.
 
-    ``gpu: auto`` is the share of a GPU with which it trains the most replicas, timed in every run that
-    trains; see `sweep.runner.sharing`.
+    ``gpu: auto`` is a whole GPU, on which a trial trains several replicas at once. A fraction lets several
+    trials share one.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
@@ -94,13 +102,9 @@ class Resources(BaseModel):
     cpu: float = Field(default=1, gt=0)
     gpu: Annotated[float | Literal["auto"], BeforeValidator(_gpu)] = 0.0
 
-    def shared_by(self, trials: int | None) -> Resources:
-        """The same where so many trials share a GPU, None leaves it as it is."""
-        return self.model_copy(update={"gpu": 1 / trials}) if trials else self
-
     @property
     def demand(self) -> dict[str, float]:
-        """As Ray's tasks name them, zeros left out; ``auto`` counts as a whole GPU until it is measured."""
+        """As Ray's tasks name them, zeros left out; ``auto`` is a whole GPU."""
         amounts = {**self.model_dump(), "gpu": 1.0 if self.gpu == "auto" else self.gpu}
         return {name: amount for name, amount in amounts.items() if amount}
 
@@ -199,7 +203,7 @@ class SweepSpec(Part):
     resources: Resources = Resources()
     block: Auto = "auto"
     stack: Auto = "auto"
-    compile: Mode | None = None
+    compile: Compile = "auto"
     progress_minutes: float = Field(default=5, gt=0)
     audit: AuditSpec = AuditSpec()
     show_examples: bool = True

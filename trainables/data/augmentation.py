@@ -93,3 +93,16 @@ class Augmentation:
 
 def _inside(index: Tensor, side: int) -> Tensor:
     return (index >= 0) & (index < side)
+
+
+def mixed(x: Tensor, targets: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+    """mixup: every example and its target become ``share`` of themselves and 1 - share of the next in the
+    batch.
+
+    Zhang et al. 2018, section 2: share ~ Beta(a, a), a the recipe's ``mixup``, 0.1 to 1. Batches come in
+    random order, so the next example is a random partner. ``x[K, B, ...]``, ``targets[C, K, B]``, one
+    ``share[K]`` a replica.
+    """
+    partner = x.roll(-1, 1)
+    x = torch.lerp(partner, x, share.view(-1, *[1] * (x.ndim - 1)).to(x.dtype))
+    return x, torch.lerp(targets.roll(-1, -1), targets, share[:, None].to(targets.dtype))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from math import ceil
+from collections.abc import Callable, Iterable, Sequence
+from math import ceil, sqrt
 from typing import Any
 
 import numpy as np
@@ -11,89 +11,136 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.data.augmentation import Augmentation
+from trainables.data.augmentation import Augmentation, mixed
 from trainables.data.device_data import DeviceData
-from trainables.optimizers.losses import mixed
 from trainables.optimizers.registry import find_optimizer
+from trainables.optimizers.schedule import TILE, batch_sizes
 from trainables.recipe import Recipe
 
 Streams = Callable[[str], Iterable[np.random.Generator]]  # purpose -> one generator a replica
 # One batch of each replica: x [K, B, ...], soft targets [C, K, B], each example's share [K, B] in the mean.
 Examples = tuple[Tensor, Tensor, Tensor]
+Drawn = dict[str, NDArray[Any]]
+
+# Standard deviations above the mean that a usual Poisson batch may have, and any: more is never drawn.
+USUAL, LARGEST = 4, 9
 
 
 class Sampler:
-    """Which examples each replica sees when, and what is done to them.
+    """The batches of K replicas.
 
     Everything random comes from a replica's own stream of that epoch: nothing has to be saved to go on from
-    there, and no replica depends on which others it is stacked with. ``size``: examples a replica sees an
-    epoch.
+    there, and no replica depends on which others it is stacked with. What was drawn lies in buffers on the
+    device that stay where they are. Two counters there walk through them, so that a step needs nothing from
+    the host.
+
+    Args:
+        recipe: Batch size, augmentation, mixup and whether batches are Poisson samples.
+        data: The data set on the device.
+        replicas: K.
+        size: Examples that a replica sees in an epoch.
     """
 
-    def __init__(
-        self, recipe: Recipe, data: DeviceData, members: NDArray[np.bool_], size: int, streams: Streams
-    ) -> None:
-        self.data = data
-        self.members = [np.flatnonzero(mask) for mask in members]
-        self.size = size
-        self.streams = streams
+    def __init__(self, recipe: Recipe, data: DeviceData, replicas: int, size: int) -> None:
+        self.data, self.size = data, size
+        self.even = batch_sizes(size, recipe.batch_size)
+        self.steps = len(self.even)
         self.batch_size = min(recipe.batch_size, size)
-        self.steps = ceil(size / self.batch_size)
         self.private = find_optimizer(recipe.optimizer).private
         self.mixup = recipe.mixup
         self.augmentation = Augmentation.of(recipe.augment)
-        self.replica = torch.arange(len(members), device=data.device)[:, None]
+        device, longest = data.device, self._poisson_size(LARGEST) if self.private else max(self.even)
+        self.replica = torch.arange(replicas, device=device)[:, None]
+        self.ramp = torch.arange(longest, device=device)
+        self.step = torch.zeros(1, dtype=torch.long, device=device)
+        self.place = torch.zeros(1, dtype=torch.long, device=device)
+        seen = self.steps * longest if self.private else size
+        self.buffers = {"batches": torch.zeros(replicas, seen, dtype=torch.long, device=device)}
+        if self.augmentation:
+            self.buffers["augment"] = torch.zeros(replicas, len(data.y), 5, device=device)
+        if self.mixup:
+            self.buffers["mixup"] = torch.zeros(replicas, self.steps, dtype=torch.float64, device=device)
 
-    def epoch(self, number: int) -> Iterator[Examples]:
-        """The batches of one epoch. What is random in them is drawn, and sent to the device, before the
-        first."""
-        index = self._poisson(number) if self.private else self._shuffled(number)
-        draws = self._draw("augment", number, self._augmentations) if self.augmentation else None
-        mixing = self._draw("mixup", number, self._mixing).unbind(1) if self.mixup else ()
-        for step, rows in enumerate(index):
-            if self.private:
-                share, rows = (rows >= 0) / self.batch_size, rows.clamp_min(0)
-            else:
-                share = torch.full(rows.shape, 1 / rows.shape[1], device=rows.device)
-            x = self.data.rows(rows)
-            if draws is not None:
-                x = self.augmentation.apply(x, draws[self.replica, rows])
-            targets = self.data.targets(rows)
-            if mixing:
-                x, targets = mixed(x, targets, mixing[step])
-            yield x, targets, share
+    def draw(self, epoch: int, members: NDArray[np.bool_], streams: Streams) -> Drawn:
+        """All that is random in an epoch, on the host.
 
-    def _draw(
-        self, purpose: str, epoch: int, draw: Callable[[np.random.Generator, int], NDArray[Any]]
-    ) -> Tensor:
-        """``draw(generator, k)`` of every replica k, stacked, on the device."""
-        drawn = [draw(generator, k) for k, generator in enumerate(self.streams(f"{purpose} {epoch}"))]
-        return torch.from_numpy(np.stack(drawn)).to(self.data.device, non_blocking=True)
+        Args:
+            epoch: Its number, from 0.
+            members: Each replica's training examples ``[K, n]``.
+            streams: The replicas' random streams by purpose.
+        """
+        draws: dict[str, Callable[[np.random.Generator, NDArray[np.intp]], NDArray[Any]]] = {
+            "batches": self._poisson if self.private else self._shuffled,
+            "augment": lambda g, _: self.augmentation.draw(g, len(self.data.y)),
+            "mixup": lambda g, _: g.beta(self.mixup, self.mixup, self.steps),
+        }
+        own = [np.flatnonzero(mask) for mask in members]
+        drawn = {}
+        for purpose in self.buffers:
+            each = zip(streams(f"{purpose} {epoch}"), own, strict=True)
+            values = [draws[purpose](generator, rows) for generator, rows in each]
+            poisson = self.private and purpose == "batches"
+            drawn[purpose] = self._filled(values) if poisson else np.stack(values)
+        return drawn
 
-    def _shuffled(self, epoch: int) -> Sequence[Tensor]:
-        """Every member once, in batches ``[K, B]`` of nearly equal size, none above ``batch_size``."""
-        index = self._draw("batches", epoch, lambda g, k: g.permutation(self.members[k])[: self.size])
-        return index.tensor_split(self.steps, dim=1)
+    def load(self, drawn: Drawn) -> list[int]:
+        """Copies an epoch's draws to the device and starts it.
 
-    def _poisson(self, epoch: int) -> Sequence[Tensor]:
-        """Every member with probability ``batch_size / size`` in each batch ``[K, B]``; -1 fills the shorter
-        ones."""
+        Returns:
+            The sizes of its batches, to be asked for in this order.
+        """
+        for purpose, values in drawn.items():
+            self.buffers[purpose][:, : values.shape[1]].copy_(torch.from_numpy(values))
+        self.step.zero_()
+        self.place.zero_()
+        return [drawn["batches"].shape[1] // self.steps] * self.steps if self.private else self.even
+
+    def next(self, size: int) -> Examples:
+        """The next batch, of ``size`` examples a replica."""
+        rows = self.buffers["batches"].index_select(1, self.place + self.ramp[:size])
+        share = torch.full(rows.shape, 1 / size, device=rows.device)
+        if self.private:
+            share, rows = (rows >= 0) / self.batch_size, rows.clamp_min(0)
+        x = self.data.rows(rows)
+        if self.augmentation:
+            x = self.augmentation.apply(x, self.buffers["augment"][self.replica, rows])
+        targets = self.data.targets(rows)
+        if self.mixup:
+            x, targets = mixed(x, targets, self.buffers["mixup"].index_select(1, self.step)[:, 0])
+        self.place.add_(size)
+        self.step.add_(1)
+        return x, targets, share
+
+    def _shuffled(self, generator: np.random.Generator, members: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Every member once; of an odd number of examples the larger half leaves one out."""
+        return generator.permutation(members)[: self.size]
+
+    def _poisson(self, generator: np.random.Generator, members: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Every member with probability ``batch_size / size`` in each batch: ``[steps, longest]``, -1 fills
+        the shorter ones."""
         rate = self.batch_size / self.size
-        drawn = [
-            [members[generator.random(len(members)) < rate] for _ in range(self.steps)]
-            for members, generator in zip(self.members, self.streams(f"batches {epoch}"), strict=True)
-        ]
-        longest = max(1, *(len(rows) for batches in drawn for rows in batches))
+        drawn = [members[generator.random(len(members)) < rate] for _ in range(self.steps)]
+        index = np.full((self.steps, max(1, *map(len, drawn))), -1)
+        for row, rows in zip(index, drawn, strict=True):
+            row[: len(rows)] = rows
+        return index
+
+    def _filled(self, drawn: Sequence[NDArray[np.intp]]) -> NDArray[np.intp]:
+        """Poisson batches of all replicas ``[K, steps * size]``, filled up to one size.
+
+        On a CPU that is the longest one's. Elsewhere it is one of two sizes, so that few steps are captured.
+        """
+        longest = max(rows.shape[1] for rows in drawn)
+        most = self._poisson_size(LARGEST)
+        assert longest <= most, "a Poisson batch nine standard deviations above its mean"
+        if self.data.device.type != "cpu":
+            longest = usual if longest <= (usual := self._poisson_size(USUAL)) else most
         index = np.full((len(drawn), self.steps, longest), -1)
-        for k, batches in enumerate(drawn):
-            for step, rows in enumerate(batches):
-                index[k, step, : len(rows)] = rows
-        return torch.from_numpy(index).to(self.data.device).unbind(1)
+        for k, rows in enumerate(drawn):
+            index[k, :, : rows.shape[1]] = rows
+        return index.reshape(len(drawn), -1)
 
-    def _augmentations(self, generator: np.random.Generator, _: int) -> NDArray[np.float32]:
-        """One draw an example and epoch."""
-        return self.augmentation.draw(generator, len(self.data.y))
-
-    def _mixing(self, generator: np.random.Generator, _: int) -> NDArray[np.float64]:
-        """Each step's share of an example in its mixture with another."""
-        return generator.beta(self.mixup, self.mixup, self.steps)
+    def _poisson_size(self, deviations: int) -> int:
+        """So many standard deviations above the mean of a Poisson batch, in whole tiles."""
+        bound = self.batch_size + deviations * (sqrt(self.batch_size) + 1)
+        return TILE * ceil(bound / TILE)

@@ -20,10 +20,10 @@ def check_mode(mode: str | None) -> None:
     """Refuses a mode that torch does not have.
 
     Raises:
-        UserError: ``mode`` is neither None nor one of MODES.
+        UserError: ``mode`` is neither None, nor ``auto``, nor one of MODES.
     """
-    if mode is not None and mode not in MODES:
-        raise UserError(f"compile {mode!r} is not known; {nearest(mode, MODES)}")
+    if mode not in (None, "auto", *MODES):
+        raise UserError(f"compile {mode!r} is not known; {nearest(str(mode), ('auto', *MODES))}")
 
 
 def compiled(function: Callable[..., Any], mode: str) -> Callable[..., Any]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd as momentum_sgd
 
@@ -40,6 +41,8 @@ class UpdateRule:
         """The state before the first step: plain tensors by name. ``seeds``: one a replica, for noise."""
         replicas = len(next(iter(params.values())))
         state = {"step": torch.tensor(0), "seeds": torch.tensor(list(seeds or range(replicas)))}
+        if self.averages:
+            state["averaged"] = torch.tensor(0)
         for slot in (*BASES[self.recipe.base], *self.optimizer.slots):
             for name, p in params.items():
                 shape = () if slot == "steps" else p.shape
@@ -47,7 +50,9 @@ class UpdateRule:
                 state[f"{slot}/{name}"] = torch.zeros(shape, dtype=dtype, device=p.device)
         return state
 
-    def step(self, params: Params, state: State, grad_fn: GradFn, *, lr: float) -> tuple[Params, State]:
+    def step(
+        self, params: Params, state: State, grad_fn: GradFn, *, lr: float | Tensor
+    ) -> tuple[Params, State]:
         """The parameters and the state after one step; the arguments are left as they are."""
         params = {name: p.clone(memory_format=torch.contiguous_format) for name, p in params.items()}
         state = {name: t.clone() for name, t in state.items()}
@@ -55,7 +60,7 @@ class UpdateRule:
         return params, state
 
     @torch.no_grad()
-    def step_(self, params: Params, state: State, grad_fn: GradFn, *, lr: float) -> None:
+    def step_(self, params: Params, state: State, grad_fn: GradFn, *, lr: float | Tensor) -> None:
         """One step in place; ``params`` are contiguous."""
         step = Step(params, grad_fn, state, self.recipe, self.optimizer.private)
         g = self.optimizer.rule(step)
@@ -65,7 +70,7 @@ class UpdateRule:
         self._descend(step, g, lr)
         state["step"] += 1
 
-    def _descend(self, step: Step, g: Params, lr: float) -> None:
+    def _descend(self, step: Step, g: Params, lr: float | Tensor) -> None:
         """The base optimizer. ``sgd``: b <- momentum b + (g + weight_decay w), w <- w - lr b.
 
         ``adamw``: momentum is beta 1, beta 2 = 0.999, epsilon = 1e-8, decoupled weight decay (Loshchilov and
@@ -94,13 +99,13 @@ class UpdateRule:
         0 there is little to average.
         """
         if self.recipe.swa_start is not None and done > self.recipe.swa_start:
-            count = state.setdefault("averaged", torch.tensor(0)).add_(1)
+            count = state["averaged"].add_(1)
             for name, p in params.items():
                 state[f"average/{name}"].lerp_(p, 1 / int(count))
 
     def final(self, params: Params, state: State) -> Params:
         """The weights to evaluate: the average where the rule keeps one, else the last."""
-        if "averaged" not in state:
+        if not self.averages or not state["averaged"]:
             return params
         return {name: state[f"average/{name}"] for name in params}
 

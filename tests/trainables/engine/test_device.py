@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from trainables import Recipe
-from trainables.data.device_data import DeviceData
-from trainables.engine.stack import Stack, Task, make_task
+from trainables.engine.evaluation import evaluate
+from trainables.engine.stack import Stack
+from trainables.engine.task import Task, make_task
 from trainables.models import MODELS
 from trainables.optimizers import gradient_rules as gradients
 from trainables.optimizers import update_rules as optimizers
@@ -93,7 +93,8 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[torch.Size]]:
 
 def task(recipe: Recipe, model: Any, data: Any, **options: Any) -> Task:
     made = make_task(recipe, data, model, **options)
-    return replace(made, data=DeviceData(made.dataset, META))
+    made.__dict__["device"] = META
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -113,8 +114,8 @@ def trains(made: Task, k: int, reads: list[torch.Size]) -> None:
     for _ in range(made.epochs):
         stack.train_epoch()
     assert reads[begun:] == [(k,)] * made.epochs, "the host waits once an epoch: for the mean losses"
-    results = stack.evaluate()
-    assert results["train_margin"].shape == (k, made.queries, len(made.dataset.y_train))
+    results = evaluate(stack)
+    assert results["train_margin"].shape == (k, made.context.queries, len(made.dataset.y_train))
     stack.restore(stack.arrays())
     tensors = {**stack.params, **stack.buffers, **stack.state}
     elsewhere = {name for name, tensor in tensors.items() if tensor.device != META}

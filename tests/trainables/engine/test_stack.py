@@ -14,7 +14,10 @@ from torch.nn import functional as F
 from trainables import Recipe, train_replicas
 from trainables.data.dataset import Dataset, load_dataset
 from trainables.data.device_data import DeviceData
-from trainables.engine.stack import Stack, Task, learning_rate, make_task
+from trainables.engine import evaluation
+from trainables.engine.stack import Stack
+from trainables.engine.task import Task, make_task
+from trainables.optimizers.schedule import learning_rate
 
 SMALL = {"name": "digits", "train_size": 160, "test_size": 50}
 MLP = {"name": "mlp", "hidden": [16]}
@@ -80,7 +83,7 @@ def plain_loop(task: Task, stack: Stack, k: int, epochs: int) -> nn.Module:
         x_all = (x_all - x_all.mean()) / x_all.std(correction=0)
     y_all, number = torch.as_tensor(task.dataset.y_train), 0
     for epoch in range(epochs):
-        for rows in (step[k] for step in stack.sampler._shuffled(epoch)):
+        for rows in batches(stack, epoch, k):
             x, y = x_all[rows], y_all[rows]
             g = plain_penalised(model, x, y, recipe)
             if recipe.optimizer in ("sam", "asam"):
@@ -109,6 +112,13 @@ def plain_loop(task: Task, stack: Stack, k: int, epochs: int) -> nn.Module:
     return model
 
 
+def batches(stack: Stack, epoch: int, k: int) -> list[torch.Tensor]:
+    """The rows of replica k's batches."""
+    drawn = stack.sampler.draw(epoch, stack.members, stack.streams)
+    sizes = stack.sampler.load(drawn)
+    return list(torch.from_numpy(drawn["batches"][k]).split(sizes))
+
+
 @pytest.mark.parametrize("model", [MLP, NORMED], ids=lambda model: model["name"])
 @pytest.mark.parametrize("rule", RULES)
 def test_a_stack_trains_as_each_replica_would_in_a_plain_loop(rule: str, model: dict[str, Any]) -> None:
@@ -131,8 +141,9 @@ def test_masks_and_initial_weights_do_not_depend_on_the_stack() -> None:
     assert np.array_equal(together.members, np.concatenate([s.members for s in alone]))
     for group, tensor in together.params.items():
         assert torch.equal(tensor, torch.cat([s.params[group] for s in alone]))
-    for step, index in enumerate(together.sampler._shuffled(3)):
-        assert torch.equal(index, torch.cat([s.sampler._shuffled(3)[step] for s in alone]))
+    for k, one in enumerate(alone):
+        pairs = zip(batches(together, 3, k), batches(one, 3, 0), strict=True)
+        assert all(torch.equal(rows, same) for rows, same in pairs)
 
 
 @pytest.mark.parametrize("extra", [{"noise": 1.0}, {"mixup": 0.5}, {"augment": ("flip", "crop:1")}], ids=str)
@@ -149,8 +160,8 @@ def test_averaged_weights_are_judged_with_statistics_of_their_own() -> None:
     for _ in range(4):
         stack.train_epoch()
     named = stack.network.layout.unpack(stack.rule.final(stack.params, stack.state))
-    found = stack._statistics_of(named)
-    first = next(iter(stack.sampler._shuffled(4)))  # 80 members: one batch is the epoch
+    found = evaluation._statistics_of(stack, named)
+    first = [batches(stack, 4, k)[0] for k in (0, 1)]  # 80 members: one batch is the epoch
     conv = F.conv2d(task.data.x["train"][first[1]], named["0.weight"][1], named["0.bias"][1], padding=1)
     torch.testing.assert_close(found["1.running_mean"][1], conv.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found["1.running_var"][1], conv.var((0, 2, 3)), rtol=1e-4, atol=1e-5)
@@ -161,7 +172,7 @@ def test_private_gradients_are_clipped_example_by_example(model: dict[str, Any])
     clip = 0.7
     recipe = Recipe(optimizer="dpsgd", clip=clip, noise_multiplier=1.0, batch_size=20)
     stack = Stack(task := make_task(recipe, SMALL, model), [0, 1])
-    batch = next(stack.batches())
+    batch = stack.batch(stack.load_epoch()[0])
     found = stack.network.layout.unpack(batch(stack.params))
     sizes = set()
     for k in range(2):
@@ -209,8 +220,8 @@ def test_bfloat16_keeps_parameters_and_losses_in_single_precision() -> None:
     assert all(p.dtype == torch.float32 for p in stack.params.values())
     np.testing.assert_allclose(stack.loss, exact.loss, rtol=0.02)
     exact.params = stack.params
-    for name, signal in stack.evaluate().items():  # audited in single precision
-        np.testing.assert_allclose(signal, exact.evaluate()[name], rtol=1e-3, atol=1e-5)
+    for name, signal in evaluation.evaluate(stack).items():  # audited in single precision
+        np.testing.assert_allclose(signal, evaluation.evaluate(exact)[name], rtol=1e-3, atol=1e-5)
 
 
 class Rounding(nn.Linear):
@@ -227,13 +238,18 @@ def rounding(shape: tuple[int, ...], classes: int) -> nn.Module:
     return Rounding(int(np.prod(shape)), classes)
 
 
-def test_replicas_are_audited_with_full_precision_on_gpus_that_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
-    stack = Stack(make_task(Recipe(epochs=1), SMALL, f"{__name__}:rounding", curvature=1), range(2))
+def test_gpus_may_round_what_replicas_are_audited_by_but_not_training_or_curvature(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    task = make_task(Recipe(epochs=1), SMALL, f"{__name__}:rounding", curvature=1)
+    stack = Stack(task, range(2))
     Rounding.seen.clear()
     stack.train_epoch()
-    assert all(Rounding.seen)
-    Rounding.seen.clear()
-    stack.evaluate()
     assert not any(Rounding.seen)
-    assert torch.backends.cudnn.allow_tf32
+    Rounding.seen.clear()
+    evaluation.evaluate(stack)
+    rounded = Rounding.seen.index(False)  # the first pass of the curvature
+    assert all(Rounding.seen[:rounded])
+    assert not any(Rounding.seen[rounded:])
+    assert torch.backends.cudnn.allow_tf32 is False

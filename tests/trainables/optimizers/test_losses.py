@@ -8,7 +8,8 @@ import torch
 from torch.nn import functional
 
 from trainables import Recipe
-from trainables.optimizers.losses import mixed, objective
+from trainables.data.augmentation import mixed
+from trainables.optimizers.losses import objective
 
 K, B, C = 3, 7, 5
 
