@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
+from threading import RLock
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +19,14 @@ from trainables.records import PER_REPLICA, Address, Context, Record, RecordFile
 from trainables.storage import Store, as_store
 
 Array = NDArray[Any]
+
+
+class Memo(dict[str, Array]):
+    """Signals that were read; its lock keeps two threads from reading the same one."""
+
+    def __init__(self, signals: Mapping[str, Array] | None = None) -> None:
+        super().__init__(signals or {})
+        self.lock = RLock()
 
 
 class Source(Protocol):
@@ -53,7 +62,7 @@ class Ensemble:
     labels_train: Array = field(repr=False)
     labels_test: Array = field(repr=False)
     canaries: Array = field(repr=False)
-    memo: dict[str, Array] | None = field(default=None, repr=False)
+    memo: Memo | None = field(default=None, repr=False)
 
     @cached_property
     def _order(self) -> Array:
@@ -61,14 +70,15 @@ class Ensemble:
 
     def kept(self) -> Ensemble:
         """The same ensemble, holding on to what it has read."""
-        return self if self.memo is not None else replace(self, memo={})
+        return self if self.memo is not None else replace(self, memo=Memo())
 
     def _gather(self, name: str) -> Array:
         if self.memo is None:
             return self._read(name)
-        if name not in self.memo:
-            self.memo[name] = self._read(name)
-        return self.memo[name]
+        with self.memo.lock:
+            if name not in self.memo:
+                self.memo[name] = self._read(name)
+            return self.memo[name]
 
     def _read(self, name: str) -> Array:
         parts = [block[name] for block in self.blocks]
@@ -115,7 +125,7 @@ class Ensemble:
         memo = self.memo
         if memo is not None:
             rows = np.isin(self.seeds, seeds)
-            memo = {name: values[rows] for name, values in memo.items()}
+            memo = Memo({name: values[rows] for name, values in memo.items()})
         return replace(self, blocks=[b for b in blocks if len(b.rows)], memo=memo)
 
 

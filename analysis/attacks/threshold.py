@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.attacks.arrays import Bools, Floats, finite, masks
+from analysis.statistics.ordered import Ordered, keys_of, values_of
 
 _CHUNKS = 128  # thresholds that the first look at a class compares
 _SPLIT = 8  # and each later look, in every stretch between two of them that may still hold a better one
@@ -45,24 +46,22 @@ class _Search:
     """
 
     def __init__(self, values: Floats, mask: Bools) -> None:
-        replicas, n = values.shape
-        flat, truth = values.ravel(), mask.ravel()
-        order = np.argsort(flat)[::-1]
-        ordered = flat[order]
-        starts = np.append(True, ordered[1:] != ordered[:-1])
-        self.distinct = ordered[starts]
-        self.cuts = len(self.distinct)
-        ends = np.append(np.flatnonzero(starts)[1:], len(flat))
-        ins = np.append(0, np.cumsum(truth[order])[ends - 1])
-        self.ins, self.outs = ins, np.append(0, ends) - ins
-        group = np.empty(len(flat), np.int64)
-        group[order] = np.cumsum(starts) - 1
+        self.n = values.shape[1]
+        rows = np.sort(keys_of(values, mask), axis=1)
+        ordered = Ordered.of(rows)
+        starts = np.append(True, (ordered.keys[1:] ^ ordered.keys[:-1]).view(np.uint64) > 1)
+        distinct = ordered.keys[starts] & -2  # rising
+        self.distinct = values_of(distinct[::-1])
+        self.cuts = len(distinct)
+        self.ins, self.outs = (np.append(0, side[::-1]) for side in ordered.above(distinct))
         self.span = self.cuts + 1
-        offset = np.arange(replicas)[:, None] * self.span
-        own = (group.reshape(replicas, n) + offset).ravel()
-        by_group = np.argsort(own)
-        self.own, self.n = own[by_group], n
-        self.own_ins = np.append(0, np.cumsum(truth[by_group]))
+        self.own, self.own_ins = np.empty(rows.size, np.int64), np.zeros(rows.size + 1, np.int64)
+        for target, row in enumerate(rows[:, ::-1]):
+            place = slice(target * self.n, (target + 1) * self.n)
+            first = self.span * target + self.cuts - 1
+            self.own[place] = first - np.searchsorted(distinct, row & -2)
+            self.own_ins[1:][place] = row & 1
+        np.cumsum(self.own_ins, out=self.own_ins)
         self.total_ins = mask.sum() - mask.sum(axis=1)
         self.total_outs = (~mask).sum() - (~mask).sum(axis=1)
 
