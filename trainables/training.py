@@ -17,6 +17,7 @@ from trainables.data.dataset import Dataset
 from trainables.data.subsets import Subsets
 from trainables.engine.calibration import calibrate
 from trainables.engine.evaluation import Arrays
+from trainables.engine.lanes import Lanes, make_stack
 from trainables.engine.memory import out_of_memory
 from trainables.engine.runtime import Runtime
 from trainables.engine.stack import Stack
@@ -109,16 +110,18 @@ def train_task(
     ledger = Ledger(progress)
     task = _settled(task, len(seeds), ledger.width)
     width = int(task.runtime.stack)
-    halved = False
+    halved, stack = False, None
     while ledger.replicas < len(seeds):
         ledger.width = width
         try:
-            ledger.add(_train(task, seeds[ledger.replicas :][:width], ledger, on_epoch))
+            stack = _ready(task, seeds[ledger.replicas :][:width], stack)
+            ledger.add(_train(stack, ledger, on_epoch))
             continue
         except (RuntimeError, MemoryError) as error:
             if halved or width == 1 or not out_of_memory(error):
                 raise
-        # Only here, outside the handler, has the failed stack's memory been let go.
+        # Only here, outside the handler, can the failed stack's memory be let go.
+        stack = None
         width, halved = ceil(width / 2), True
         warnings.warn(f"out of memory: training {width} replicas at a time from now on", stacklevel=2)
         if task.device.type == "cuda":
@@ -126,9 +129,17 @@ def train_task(
     return _record(task, seeds, ledger.results())
 
 
-def _train(task: Task, seeds: Sequence[int], ledger: Ledger, on_epoch: OnEpoch | None) -> Arrays:
+def _ready(task: Task, seeds: Sequence[int], stack: Stack | Lanes | None) -> Stack | Lanes:
+    """The stack that trained the last replicas where as many train next, else a new one."""
+    if stack is None or len(stack.seeds) != len(seeds):
+        return make_stack(task, seeds)
+    stack.reset(seeds)
+    return stack
+
+
+def _train(stack: Stack | Lanes, ledger: Ledger, on_epoch: OnEpoch | None) -> Arrays:
     """Trains and evaluates one stack."""
-    stack = Stack(task, seeds)
+    task, seeds = stack.task, stack.seeds
     if unfinished := ledger.take_unfinished():
         stack.restore(unfinished)
     while stack.epoch < task.epochs:
@@ -145,7 +156,7 @@ def _train(task: Task, seeds: Sequence[int], ledger: Ledger, on_epoch: OnEpoch |
     return results
 
 
-def _require_numbers(stack: Stack, values: NDArray[Any]) -> None:
+def _require_numbers(stack: Stack | Lanes, values: NDArray[Any]) -> None:
     """No attack can rank a replica whose logits are not numbers, and nothing brings its weights back."""
     lost = np.isnan(values.reshape(len(stack.seeds), -1)).any(axis=1)
     if lost.any():
@@ -189,7 +200,7 @@ class Ledger:
     def results(self) -> Arrays:
         return {name: np.concatenate([part[name] for part in self.done]) for name in self.done[0]}
 
-    def save(self, stack: Stack) -> None:
+    def save(self, stack: Stack | Lanes) -> None:
         assert self.progress is not None
         arrays = {f"unfinished/{name}": value for name, value in stack.arrays().items()}
         if self.done:

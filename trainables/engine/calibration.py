@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
+from trainables.engine.lanes import make_stack
 from trainables.engine.memory import memory_of, out_of_memory
 from trainables.engine.networks import DenseNetwork
-from trainables.engine.stack import Stack
 from trainables.engine.task import Task
 from trainables.optimizers.registry import find_optimizer
 from trainables.optimizers.schedule import batch_sizes
@@ -51,7 +51,7 @@ class Pace:
     """A stack of ``k`` replicas that trains for the clock; ``step`` is about the seconds of one step."""
 
     def __init__(self, task: Task, k: int) -> None:
-        self.stack = Stack(task, range(k))
+        self.stack = make_stack(task, range(k))
         self._train(1)  # loads what the device needs, and compiles
         self.step = self._train(1)
 
@@ -63,7 +63,7 @@ class Pace:
         """Seconds of one step of the stack, in the fastest of three runs of ``run`` seconds each."""
         if self.step > SLOW_STEP:
             return self.step
-        every = self.stack.sampler.steps
+        every = self.stack.steps
         steps = min(every, MOST, max(2, round(run / self.step)))
         fastest = min(self._train(steps) for _ in range(TIMES))
         # Each run draws a whole epoch, of which its steps are but a part.

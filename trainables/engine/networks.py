@@ -82,14 +82,19 @@ class Network:
         self.device = device
         self.half = precision == "bfloat16"
         self.layout = Layout({name: p.shape for name, p in trained(module)})
-        self._training_forward = compiled(self._forward, compile) if compile else self._forward
+        self._training_forward = compiled(self._forward, compile, device.type) if compile else self._forward
 
     @contextmanager
     def _arithmetic(self, *, train: bool = True, mapped: bool) -> Iterator[None]:
         """That of a forward pass; ``mapped`` where vmap runs it, which has no rule for fused attention and
         would take one replica after the other."""
         attention = sdpa_kernel(SDPBackend.MATH) if mapped else nullcontext()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half and train), attention:
+        # A capture must not keep casts of weights that a later step would reuse.
+        kept = self.device.type != "cuda"
+        autocast = torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.half and train, cache_enabled=kept
+        )
+        with autocast, attention:
             yield
 
     def logits(self, named: Params, buffers: Params, x: Tensor, *, train: bool) -> Tensor:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,12 +14,14 @@ from torch import Tensor
 from trainables.data.batches import Sampler
 from trainables.data.subsets import draw_members
 from trainables.engine.batch import Batch
+from trainables.engine.capture import Capture, Kind, Steps
 from trainables.engine.evaluation import Arrays, evaluate
 from trainables.engine.memory import keep_freed_memory
 from trainables.engine.networks import Params, held, trained
 from trainables.engine.task import Task
 from trainables.errors import UserError
 from trainables.optimizers.losses import objective
+from trainables.optimizers.noise import DrawnAhead
 from trainables.optimizers.schedule import learning_rate
 from trainables.optimizers.update_rules import update_rule
 from trainables.seeding import stream, torch_seed
@@ -35,12 +38,13 @@ class Stack:
     Args:
         task: What to train.
         seeds: One subset seed a replica.
+        capture: How steps are captured; None runs them one operation after the other.
 
     Raises:
         UserError: The network draws random numbers of its own, and there are several replicas.
     """
 
-    def __init__(self, task: Task, seeds: Sequence[int]) -> None:
+    def __init__(self, task: Task, seeds: Sequence[int], capture: Capture | None = None) -> None:
         if len(seeds) > 1 and task.dropout:
             raise UserError(
                 f"stack {len(seeds)}: model {task.context.model['name']!r} has dropout, which needs stack 1"
@@ -56,6 +60,9 @@ class Stack:
         self.losses = torch.zeros(steps, len(seeds), device=device)
         self.params, self.state, self.buffers = self._initial(seeds)
         self._begin(seeds)
+        self.take = Steps(self._step, capture, self._kept)
+        self.ahead = DrawnAhead(self.params, self.sampler.step, steps) if capture else None
+        self.prepared = capture is None
 
     def _begin(self, seeds: Sequence[int]) -> None:
         task = self.task
@@ -84,6 +91,11 @@ class Stack:
                 tensors[name].copy_(tensor)
         self._begin(seeds)
 
+    @property
+    def steps(self) -> int:
+        """Of an epoch."""
+        return self.sampler.steps
+
     def streams(self, purpose: str) -> Iterator[np.random.Generator]:
         """The replicas' random streams for one purpose."""
         return (stream(self.task.context.sweep_seed, seed, purpose) for seed in self.seeds)
@@ -92,33 +104,78 @@ class Stack:
         """Draws this epoch and starts it; the sizes of its batches."""
         return self.sampler.load(self.sampler.draw(self.epoch, self.members, self.streams))
 
-    def train_epoch(self, limit: int | None = None) -> None:
-        """One epoch, or its first ``limit`` steps. The host waits for the device once, at the end."""
-        start, recipe, steps = time.perf_counter(), self.task.recipe, self.sampler.steps
+    def begin_epoch(self, limit: int | None = None) -> list[int]:
+        """Draws the epoch, or its first ``limit`` steps; the sizes of its batches."""
+        if not self.prepared:
+            self._prepare(self.load_epoch())
+        recipe, steps = self.task.recipe, self.sampler.steps
         first = self.epoch * steps
         rates = [learning_rate(recipe, first + step, recipe.epochs * steps) for step in range(steps)]
         self.rates.copy_(torch.tensor(rates, dtype=self.rates.dtype))
-        sizes = self.load_epoch()[:limit]
-        with self.dropout_seeded():
-            for size in sizes:
-                self._step(size)
+        return self.load_epoch()[:limit]
+
+    def take_step(self, step: int, size: int) -> None:
+        """Launches one step of the epoch that was begun; the host does not wait for it."""
+        number = int(self.state["step"])
+        if self.ahead:
+            self.ahead.refill(self.state["seeds"].tolist(), number, step)
+        self.take(self._kind(size, number, self.epoch))
+        self.state["step"] += 1
+
+    def finish_epoch(self, steps: int) -> None:
+        """Waits for the epoch of so many steps that was begun."""
         self.epoch += 1
-        self.rule.end_epoch(self.params, self.state, self.epoch / recipe.epochs)
-        self.loss = self.losses[: len(sizes)].mean(0).cpu().numpy()
+        self.rule.end_epoch(self.params, self.state, self.epoch / self.task.recipe.epochs)
+        self.loss = self.losses[:steps].mean(0).cpu().numpy()
+
+    def train_epoch(self, limit: int | None = None) -> None:
+        """One epoch, or its first ``limit`` steps. The host waits for the device once, at the end."""
+        start = time.perf_counter()
+        with self.take.on_stream(), self.dropout_seeded():
+            sizes = self.begin_epoch(limit)
+            for step, size in enumerate(sizes):
+                self.take_step(step, size)
+            self.finish_epoch(len(sizes))
         self.seconds += time.perf_counter() - start
 
-    def batch(self, size: int) -> Batch:
+    def batch(self, size: int, epoch: int | None = None) -> Batch:
         """The next batch of this epoch."""
-        loss, examples = objective(self.task.recipe, self.epoch), self.sampler.next(size)
+        loss = objective(self.task.recipe, self.epoch if epoch is None else epoch)
+        examples = self.sampler.next(size)
         return Batch(self.network, loss, self.buffers, *examples, self.task.definite.clip)
 
-    def _step(self, size: int) -> None:
-        """One step on the next batch."""
+    def _kind(self, size: int, number: int, epoch: int) -> Kind:
+        return Kind(size, self.rule.phase(number), epoch % 2 if self.task.recipe.relaxloss else 0)
+
+    def _step(self, kind: Kind) -> None:
+        """What a step does on the device."""
         at = self.sampler.step.clone()
         rate = self.rates.index_select(0, at)[0]
-        batch = self.batch(size)
-        self.rule.step_(self.params, self.state, batch, lr=rate)
+        batch = self.batch(kind.size, kind.parity)
+        captured = self.take.capture is not None
+        self.rule.move(self.params, self.state, batch, lr=rate, ahead=self.ahead, captured=captured)
         self.losses.index_copy_(0, at, batch.seen[0][None])
+
+    def _kept(self) -> list[Tensor]:
+        """What a step changes."""
+        groups = (self.params, self.state, self.buffers)
+        mine = [tensor for group in groups for tensor in group.values()]
+        return [*mine, self.losses, self.sampler.step, self.sampler.place]
+
+    def _at(self, number: int) -> None:
+        self.state["step"].fill_(number)
+
+    def _prepare(self, sizes: Sequence[int]) -> None:
+        """Captures every kind of step that the rest of training takes, once."""
+        every = len(self.sampler.even)
+        kinds: dict[Kind, Callable[[], None]] = {}
+        for epoch in range(self.epoch, self.task.epochs):
+            for step, size in enumerate(sizes):
+                number = epoch * every + step
+                kind = self._kind(size, number, epoch)
+                kinds.setdefault(kind, partial(self._at, number))
+        self.take.prepare(kinds)
+        self.prepared = True
 
     @contextmanager
     def dropout_seeded(self) -> Iterator[None]:

@@ -11,17 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from trainables.errors import UserError
+from trainables.optimizers.noise import DRAWS, fill
 from trainables.recipe import Recipe
 
 Params = dict[str, Tensor]
 State = dict[str, Tensor]
 GradFn = Callable[[Params], Params]
+T = TypeVar("T")
 
 # Finite-difference step of the gradient penalty (Zhao et al. 2022, section 4.1).
 PENALTY_STEP = 0.05
@@ -47,24 +49,44 @@ class Batch(Protocol):
         """The batch of the examples ``index[K, b]`` of this one."""
 
 
+class CannotCapture(Exception):
+    """Why a step cannot be captured; it runs as it is."""
+
+
+def given(knob: T | None) -> T:
+    """A knob that the recipe must have: the registry says that the optimizer needs it."""
+    assert knob is not None
+    return knob
+
+
 @dataclass
 class Step:
-    """One step as a gradient rule sees it."""
+    """One step as a gradient rule sees it.
+
+    Args:
+        params: The parameters ``{name: tensor[K, ...]}``.
+        batch: The batch's mean gradient at any parameters.
+        state: What the rule and the base optimizer keep between steps.
+        recipe: Its knobs, each with its type.
+        private: Whether every gradient is clipped example by example and noised.
+        ahead: Random tensors drawn before the step, by the number of the draw; None draws them in it.
+        phased: Whether the registry says which steps differ; only then may a captured step ask its number.
+    """
 
     params: Params
     batch: GradFn
     state: State
     recipe: Recipe
     private: bool = False
+    ahead: Callable[..., Params] | None = None
+    phased: bool = True
     draws: int = 0
-
-    def __getattr__(self, knob: str) -> Any:
-        """A knob of the recipe."""
-        return getattr(self.recipe, knob)
 
     @property
     def number(self) -> int:
         """Steps taken before this one."""
+        if not self.phased:
+            raise CannotCapture("the optimizer's rule asks for the number of its step and has no phase")
         return int(self.state["step"])
 
     def memory(self, slot: str) -> Params:
@@ -77,31 +99,32 @@ class Step:
         ``grad_reg`` lambda: the loss becomes L + lambda ||g||, whose gradient is taken as (1-a) g(w) + a g(w
         + r u), a = lambda / r, r = 0.05 (Zhao et al. 2022, equation 7). lambda in units of loss per gradient
         norm, 0.01 to 0.5.
+
+        Args:
+            at: The parameters to take it at.
+            batch: Another batch than the step's, as a part of it.
         """
-        at, batch = at or self.params, batch or self.batch
+        at, batch, r = at or self.params, batch or self.batch, self.recipe
         g = batch(at)
         if self.private:
-            g = self.noised(g, self.noise_multiplier * self.clip / self.batch_size)
-        if not self.grad_reg:
+            g = self.noised(g, given(r.noise_multiplier) * given(r.clip) / r.batch_size)
+        if not r.grad_reg:
             return g
         ahead = batch(climb(at, g, PENALTY_STEP))
-        return {name: torch.lerp(g[name], ahead[name], self.grad_reg / PENALTY_STEP) for name in g}
+        return {name: torch.lerp(g[name], ahead[name], r.grad_reg / PENALTY_STEP) for name in g}
 
     def noised(self, g: Params, std: float) -> Params:
+        """The gradient plus independent normal noise of this standard deviation."""
         return {name: noise.add_(g[name]) for name, noise in self.drawn("normal_", 0.0, std).items()}
 
     def drawn(self, law: str, *parameters: float) -> Params:
         """Random tensors like the parameters; a replica's depend on its own seed and the step alone."""
-        out = {name: torch.empty_like(p) for name, p in self.params.items()}
-        generator = torch.Generator(next(iter(out.values())).device)
-        draw = self.number * 8 + self.draws
+        draw = self.draws
         self.draws += 1
-        for k, seed in enumerate(self.state["seeds"].tolist()):
-            # CPU generators read the low 32 bits only: an odd factor keeps the draws of a replica distinct
-            # there.
-            generator.manual_seed((seed + draw * 0x9E3779B1) % 2**63)
-            for tensor in out.values():
-                getattr(tensor[k], law)(*parameters, generator=generator)
+        if self.ahead is not None:
+            return self.ahead(draw, law, *parameters)
+        out = {name: torch.empty_like(p) for name, p in self.params.items()}
+        fill(out, self.state["seeds"].tolist(), int(self.state["step"]) * DRAWS + draw, law, *parameters)
         return out
 
 
@@ -140,15 +163,15 @@ def sam(step: Step) -> Params:
     by default the whole batch. BatchNorm's running statistics and the loss that is recorded are then those of
     a step's first micro-batch.
     """
-    if step.m is None:
-        return step.gradient(climb(step.params, step.gradient(), step.rho))
+    if step.recipe.m is None:
+        return step.gradient(climb(step.params, step.gradient(), given(step.recipe.rho)))
     batch = _selectable(step.batch, "sam with m")
     replicas = len(step.state["seeds"])
     device = next(iter(step.params.values())).device
     out: Params | None = None
-    for index in torch.arange(batch.size, device=device).split(step.m):
+    for index in torch.arange(batch.size, device=device).split(step.recipe.m):
         part = batch.select(index.expand(replicas, -1))
-        g = step.gradient(climb(step.params, step.gradient(batch=part), step.rho), part)
+        g = step.gradient(climb(step.params, step.gradient(batch=part), given(step.recipe.rho)), part)
         share = len(index) / batch.size
         out = {n: t * share for n, t in g.items()} if out is None else plus(out, share, g)
     return cast(Params, out)
@@ -161,11 +184,11 @@ def asam(step: Step) -> Params:
     ``rho`` 0.1 to 2, relative to the weights' own size; ``eta`` >= 0 (default 0.01) in units of a weight.
     """
     g = step.gradient()
-    scale = {n: w.abs().add_(step.eta) for n, w in step.params.items() if w.ndim > 2}
+    scale = {n: w.abs().add_(given(step.recipe.eta)) for n, w in step.params.items() if w.ndim > 2}
     scaled = {n: t * scale[n] if n in scale else t for n, t in g.items()}
     length = norm(scaled).clamp_min(TINY)
     direction = {n: t.mul_(scale[n]) if n in scale else t for n, t in scaled.items()}
-    return step.gradient(plus(step.params, step.rho / length, direction))
+    return step.gradient(plus(step.params, given(step.recipe.rho) / length, direction))
 
 
 def gsam(step: Step) -> Params:
@@ -175,9 +198,9 @@ def gsam(step: Step) -> Params:
     The part of g orthogonal to g_s shrinks the surrogate gap. ``alpha`` >= 0 (default 0.4), no unit.
     """
     g = step.gradient()
-    g_s = step.gradient(climb(step.params, g, step.rho))
+    g_s = step.gradient(climb(step.params, g, given(step.recipe.rho)))
     parallel = dot(g, g_s) / dot(g_s, g_s).clamp_min(TINY**2)
-    return plus(plus(g_s, -step.alpha, g), step.alpha * parallel, g_s)
+    return plus(plus(g_s, -given(step.recipe.alpha), g), given(step.recipe.alpha) * parallel, g_s)
 
 
 def looksam(step: Step) -> Params:
@@ -188,9 +211,9 @@ def looksam(step: Step) -> Params:
     """
     g = step.gradient()
     v = step.memory("v")
-    if step.number % step.k:
-        return plus(g, step.alpha * norm(g) / norm(v).clamp_min(TINY), v)
-    g_s = step.gradient(climb(step.params, g, step.rho))
+    if step.number % given(step.recipe.k):
+        return plus(g, given(step.recipe.alpha) * norm(g) / norm(v).clamp_min(TINY), v)
+    g_s = step.gradient(climb(step.params, g, given(step.recipe.rho)))
     along = dot(g_s, g) / dot(g, g).clamp_min(TINY**2)
     for name, t in plus(g_s, -along, g).items():
         v[name].copy_(t)
@@ -207,10 +230,10 @@ def fsam(step: Step) -> Params:
     """
     g = step.gradient()
     e = step.memory("e")
-    direction = plus(g, -step.sigma, e) if step.number else g
+    direction = plus(g, -given(step.recipe.sigma), e) if step.number else g
     for name, t in e.items():
-        t.lerp_(g[name], 1 - step.lmbda if step.number else 1.0)
-    return step.gradient(climb(step.params, direction, step.rho))
+        t.lerp_(g[name], 1 - given(step.recipe.lmbda) if step.number else 1.0)
+    return step.gradient(climb(step.params, direction, given(step.recipe.rho)))
 
 
 def esam(step: Step) -> Params:
@@ -223,14 +246,15 @@ def esam(step: Step) -> Params:
     """
     g = step.gradient()
     chosen = g
-    if step.beta < 1:
-        chosen = {n: b.mul_(g[n]) for n, b in step.drawn("bernoulli_", step.beta).items()}
-    ahead = plus(step.params, step.rho / step.beta / norm(g).clamp_min(TINY), chosen)
-    if step.gamma == 1:
+    if given(step.recipe.beta) < 1:
+        chosen = {n: b.mul_(g[n]) for n, b in step.drawn("bernoulli_", given(step.recipe.beta)).items()}
+    radius = given(step.recipe.rho) / given(step.recipe.beta)
+    ahead = plus(step.params, radius / norm(g).clamp_min(TINY), chosen)
+    if given(step.recipe.gamma) == 1:
         return step.gradient(ahead)
     batch = _selectable(step.batch, "esam with gamma below 1")
     rise = batch.losses(ahead) - batch.losses(step.params)
-    index = rise.topk(max(1, round(step.gamma * batch.size)), dim=1).indices
+    index = rise.topk(max(1, round(given(step.recipe.gamma) * batch.size)), dim=1).indices
     return step.gradient(ahead, batch.select(index))
 
 

@@ -29,6 +29,8 @@ class Optimizer:
         slots: Names of the tensors that the rule keeps between steps, one a parameter.
         private: Whether the gradient is clipped example by example and noised at every evaluation.
         sharpness_aware: Whether it seeks flat minima.
+        phase: What ``(recipe, number)`` a step's number changes in the rule. Steps of one phase are captured
+            as one CUDA graph; a rule that asks for ``step.number`` and has no phase is not captured.
     """
 
     gradient: str | Callable[[Any], Any]
@@ -38,6 +40,7 @@ class Optimizer:
     slots: Sequence[str] = ()
     private: bool = False
     sharpness_aware: bool = False
+    phase: Callable[[Any, int], Any] | None = None
 
     @property
     def rule(self) -> Callable[[Any], Any]:
@@ -48,6 +51,14 @@ class Optimizer:
         return found
 
 
+def _every_k(recipe: Any, number: int) -> bool:
+    return number % recipe.k == 0
+
+
+def _first(_: Any, number: int) -> bool:
+    return number == 0
+
+
 RHO = frozenset({"rho"})
 BUDGET = {"noise_multiplier": None, "target_epsilon": None, "delta": 1e-5}
 
@@ -56,8 +67,12 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "sam": Optimizer("sam", RHO, {"m": None}, sharpness_aware=True),
     "asam": Optimizer("asam", RHO, {"eta": 0.01}, sharpness_aware=True),
     "gsam": Optimizer("gsam", RHO, {"alpha": 0.4}, sharpness_aware=True),
-    "looksam": Optimizer("looksam", RHO, {"k": 5, "alpha": 0.7}, 1.2, ["v"], sharpness_aware=True),
-    "fsam": Optimizer("fsam", RHO, {"sigma": 1.0, "lmbda": 0.9}, slots=["e"], sharpness_aware=True),
+    "looksam": Optimizer(
+        "looksam", RHO, {"k": 5, "alpha": 0.7}, 1.2, ["v"], sharpness_aware=True, phase=_every_k
+    ),
+    "fsam": Optimizer(
+        "fsam", RHO, {"sigma": 1.0, "lmbda": 0.9}, slots=["e"], sharpness_aware=True, phase=_first
+    ),
     "esam": Optimizer("esam", RHO, {"beta": 0.5, "gamma": 0.5}, sharpness_aware=True),
     "swa": Optimizer("sgd", takes={"swa_start": 0.75}, passes=1, slots=["average"]),
     "dpsgd": Optimizer("sgd", frozenset({"clip"}), BUDGET, passes=1, private=True),

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -62,13 +62,41 @@ class UpdateRule:
     @torch.no_grad()
     def step_(self, params: Params, state: State, grad_fn: GradFn, *, lr: float | Tensor) -> None:
         """One step in place; ``params`` are contiguous."""
-        step = Step(params, grad_fn, state, self.recipe, self.optimizer.private)
+        self.move(params, state, grad_fn, lr=lr)
+        state["step"] += 1
+
+    def phase(self, number: int) -> Any:
+        """What the number of a step changes in the rule; None where it changes nothing."""
+        return self.optimizer.phase(self.recipe, number) if self.optimizer.phase else None
+
+    @torch.no_grad()
+    def move(
+        self,
+        params: Params,
+        state: State,
+        grad_fn: GradFn,
+        *,
+        lr: float | Tensor,
+        ahead: Callable[..., Params] | None = None,
+        captured: bool = False,
+    ) -> None:
+        """What a step does on the device; the host counts it afterwards.
+
+        Args:
+            params: Contiguous, changed in place.
+            state: Changed in place, but for its count of steps.
+            grad_fn: The batch.
+            lr: The learning rate.
+            ahead: Random tensors drawn before the step; None draws them in it.
+            captured: Whether the step is replayed for other steps of its phase.
+        """
+        phased = not captured or self.optimizer.phase is not None
+        step = Step(params, grad_fn, state, self.recipe, self.optimizer.private, ahead, phased)
         g = self.optimizer.rule(step)
         if self.recipe.noise:
             size = sum(p[0].numel() for p in params.values())
             g = step.noised(g, self.recipe.noise / size**0.5)
         self._descend(step, g, lr)
-        state["step"] += 1
 
     def _descend(self, step: Step, g: Params, lr: float | Tensor) -> None:
         """The base optimizer. ``sgd``: b <- momentum b + (g + weight_decay w), w <- w - lr b.

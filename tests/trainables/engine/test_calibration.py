@@ -178,7 +178,7 @@ class Trained:
 
     def __init__(self, seconds: Callable[[float], float], steps: int, drawing: float) -> None:
         self.now, self.seconds, self.drawing = 0.0, seconds, drawing
-        self.epoch, self.sampler = 0, SimpleNamespace(steps=steps)
+        self.epoch, self.steps = 0, steps
 
     def perf_counter(self) -> float:
         return self.now
@@ -197,7 +197,7 @@ def paced(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Pace]]:
     def of(seconds: Callable[[float], float], steps: int = 30, drawing: float = 0.0) -> Pace:
         stack = Trained(seconds, steps, drawing)
         monkeypatch.setattr(calibration, "time", stack)
-        monkeypatch.setattr(calibration, "Stack", lambda *_: stack)
+        monkeypatch.setattr(calibration, "make_stack", lambda *_: stack)
         return Pace(SimpleNamespace(), 4)  # type: ignore[arg-type]
 
     return of  # type: ignore[return-value]

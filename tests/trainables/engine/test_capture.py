@@ -1,0 +1,143 @@
+"""Captured steps and lanes, with a capture that records operations instead of a GPU's: no code of the host
+runs when a step is replayed, and every tensor stays where it is."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers.recorded import RecordedCapture
+from trainables import Recipe
+from trainables.engine.capture import Steps
+from trainables.engine.lanes import Lanes
+from trainables.engine.stack import Stack
+from trainables.engine.task import make_task
+from trainables.optimizers.gradient_rules import Params, Step
+from trainables.optimizers.registry import OPTIMIZERS
+
+SMALL = {"name": "digits", "train_size": 90, "test_size": 20}
+MLP = {"name": "mlp", "hidden": [8]}
+NORMED = {"name": "cnn", "width": 2, "norm": "batch"}
+GROUPED = {"name": "cnn", "width": 2, "norm": "group"}
+KNOBS: dict[str, dict[str, Any]] = {
+    **{name: {"rho": 0.1} for name in ("sam", "asam", "gsam", "looksam", "fsam", "esam")},
+    "dpsgd": {"clip": 1, "noise_multiplier": 1},
+    "dpsam": {"clip": 1, "noise_multiplier": 1, "rho": 0.1},
+}
+DEFENCES: dict[str, dict[str, Any]] = {
+    "m": {"optimizer": "sam", "rho": 0.1, "m": 8},
+    "adamw": {"base": "adamw", "lr": 0.01},
+    "noise": {"noise": 1.0},
+    "penalty": {"optimizer": "sam", "rho": 0.1, "grad_reg": 0.1, "noise": 1.0},
+    "mixup": {"mixup": 0.3, "augment": ("crop:1", "cutout:2", "flip")},
+    "relaxloss": {"relaxloss": 0.5, "confidence_penalty": 0.1, "label_smoothing": 0.1},
+    "bfloat16": {"precision": "bfloat16"},
+}
+EVERY = [{"optimizer": name, **KNOBS.get(name, {})} for name in OPTIMIZERS] + list(DEFENCES.values())
+
+
+def addresses(stack: Stack) -> dict[str, int]:
+    groups = {"params": stack.params, "state": stack.state, "buffers": stack.buffers}
+    groups["drawn"] = stack.sampler.buffers
+    found = {f"{group}/{name}": t.data_ptr() for group, ts in groups.items() for name, t in ts.items()}
+    return found | {"rates": stack.rates.data_ptr(), "losses": stack.losses.data_ptr()}
+
+
+def unstable(stack: Stack) -> Stack:
+    """Without the draws ahead, whose numbers are others where an epoch's are drawn at once."""
+    if stack.ahead:
+        stack.ahead.ahead = 1
+    return stack
+
+
+@pytest.mark.parametrize("knobs", EVERY, ids=lambda knobs: "-".join(map(str, knobs.values())))
+@pytest.mark.parametrize(("model", "seeds"), [(MLP, [0, 3]), (NORMED, [1])], ids=["mlp", "cnn"])
+def test_a_replayed_step_is_the_step_as_it_is(
+    knobs: dict[str, Any], model: dict[str, Any], seeds: list[int]
+) -> None:
+    private = "clip" in knobs
+    model = GROUPED if private and model is NORMED else model
+    recipe = Recipe(epochs=3, batch_size=16, **{"lr": 0.05, **knobs})
+    task = make_task(recipe, SMALL, model)
+    plain, taken = Stack(task, seeds), unstable(Stack(task, seeds, RecordedCapture(task.device)))  # type: ignore[arg-type]
+    before = addresses(taken)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        for _ in range(3):
+            plain.train_epoch()
+            taken.train_epoch()
+    assert taken.take.replays, "nothing was captured"
+    assert addresses(taken) == before
+    for one, other in ((plain.params, taken.params), (plain.buffers, taken.buffers)):
+        for name, tensor in one.items():
+            torch.testing.assert_close(other[name], tensor, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(taken.loss, plain.loss, rtol=1e-5)
+
+
+def test_lanes_train_what_each_replica_trains_alone_bit_for_bit() -> None:
+    task = make_task(
+        Recipe(optimizer="looksam", rho=0.1, k=2, noise=1.0, epochs=2, batch_size=16), SMALL, NORMED
+    )
+    together = Lanes(task, [0, 1, 2], RecordedCapture)  # type: ignore[arg-type]
+    alone = Lanes(task, [1], RecordedCapture)  # type: ignore[arg-type]
+    for lanes in (together, alone):
+        lanes.train_epoch()
+        lanes.train_epoch()
+    for name, tensor in alone.lanes[0].params.items():
+        assert torch.equal(together.lanes[1].params[name], tensor)
+    results = together.results()
+    assert results["train_margin"].shape == (3, 1, 90)
+    np.testing.assert_array_equal(results["train_margin"][1], alone.results()["train_margin"][0])
+    captured = [lane.take.capture.captured for lane in together.lanes]  # type: ignore[union-attr]
+    together.reset([4, 5, 1])
+    together.train_epoch()
+    together.train_epoch()
+    assert captured == [lane.take.capture.captured for lane in together.lanes], "captured once"  # type: ignore[union-attr]
+    for name, tensor in alone.lanes[0].params.items():
+        assert torch.equal(together.lanes[2].params[name], tensor)
+
+
+def test_lanes_go_on_from_saved_state_in_the_buffers_that_were_captured() -> None:
+    task = make_task(Recipe(optimizer="fsam", rho=0.1, noise=1.0, epochs=3, batch_size=16), SMALL, NORMED)
+    whole, cut = (Lanes(task, [0, 1], RecordedCapture) for _ in range(2))  # type: ignore[arg-type]
+    for _ in range(3):
+        whole.train_epoch()
+    cut.train_epoch()
+    saved = cut.arrays()
+    assert all(isinstance(value, np.ndarray) and value.dtype != object for value in saved.values())
+    going_on = Lanes(task, [0, 1], RecordedCapture)  # type: ignore[arg-type]
+    going_on.train_epoch()
+    places = [addresses(lane) for lane in going_on.lanes]
+    going_on.restore(saved)
+    for _ in range(2):
+        going_on.train_epoch()
+    assert places == [addresses(lane) for lane in going_on.lanes]
+    for one, other in zip(whole.lanes, going_on.lanes, strict=True):
+        for name, tensor in one.params.items():
+            assert torch.equal(other.params[name], tensor)
+
+
+def counting(step: Step) -> Params:
+    """A rule of one's own that asks for its step's number."""
+    g = step.gradient()
+    return {name: tensor * (1 + step.number) for name, tensor in g.items()}
+
+
+def test_what_cannot_be_captured_runs_as_it_is_and_says_so_once() -> None:
+    task = make_task(Recipe(optimizer=f"{__name__}:counting", epochs=1, batch_size=16, lr=1e-3), SMALL, MLP)
+    plain, taken = Stack(task, [0]), Stack(task, [0], RecordedCapture(task.device))  # type: ignore[arg-type]
+    Steps.told.clear()
+    plain.train_epoch()
+    with pytest.warns(
+        UserWarning, match="not captured: the optimizer's rule asks for the number of its step"
+    ):
+        taken.train_epoch()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Stack(task, [1], RecordedCapture(task.device)).train_epoch()  # type: ignore[arg-type]
+    for name, tensor in plain.params.items():
+        torch.testing.assert_close(taken.params[name], tensor)
