@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from trainables.labels import label
 from trainables.optimizers.registry import find_optimizer, is_own, users
 from trainables.records import content_id
+from trainables.section import Section
 
 
-class Recipe(BaseModel):
+class Recipe(Section):
     """Everything about training that a user may vary. Unset knobs are None; 0 and None mean "not used".
 
     ``optimizer`` is a name of the registry, or an import string of a gradient rule of your own, whose knobs
@@ -31,10 +32,8 @@ class Recipe(BaseModel):
     'sam rho=0.1'
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
     optimizer: str = "sgd"
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default={})
     base: Literal["sgd", "adamw"] = "sgd"
     epochs: int = Field(default=40, ge=1)
     batch_size: int = Field(default=64, ge=1)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from trainables.errors import UserError
+from trainables.errors import UserError, first_line
+
+MOST_VALUES = 100_000
+DEEPEST = 50
 
 
 class _Loader(yaml.SafeLoader):
@@ -34,10 +38,50 @@ def parse(text: str, source: str = "spec") -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"{source}:{mark.line + 1}" if mark else source
-        raise UserError(f"{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise UserError(f"{line}: not valid YAML: {problem}") from error
+    except RecursionError as error:
+        raise UserError(f"{source}: not valid YAML: nested too deep") from error
+    except (ValueError, TypeError, OverflowError, LookupError) as error:  # of dates, keys and other tags
+        raise UserError(f"{source}: not valid YAML: {first_line(error)}") from error
+    _require_finite(value, source)
     if not isinstance(value, dict):
         raise UserError(f"{source}: expected a mapping such as 'name: digits', found {type(value).__name__}")
     return value
+
+
+def read_text(path: Path) -> str:
+    """The text of a spec file.
+
+    Raises:
+        UserError: the file cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise UserError(f"{path}:{line}: is not UTF-8 ({error.reason}); save the file as UTF-8") from error
+    except OSError as error:
+        raise UserError(f"spec {str(path)!r}: cannot be read ({error.strerror})") from error
+
+
+def _require_finite(value: Any, source: str) -> None:
+    """Refuses anchors that hold themselves, or each other so often that the spec would never end."""
+    left = MOST_VALUES
+
+    def visit(value: Any, holders: tuple[int, ...]) -> None:
+        nonlocal left
+        left -= 1
+        if id(value) in holders:
+            raise UserError(f"{source}: not valid YAML: an anchor holds itself")
+        if left < 0 or len(holders) > DEEPEST:
+            raise UserError(f"{source}: holds more than {MOST_VALUES:,} values, or {DEEPEST} in each other")
+        if isinstance(value, (dict, list, tuple, set)):
+            parts = [*value, *value.values()] if isinstance(value, dict) else list(value)
+            for part in parts:
+                visit(part, (*holders, id(value)))
+
+    visit(value, ())
 
 
 def override(values: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:

@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from sweep.spec.explaining import explain, short
-from sweep.spec.reading import override, parse
+from sweep.spec.reading import override, parse, read_text
 from sweep.watch.loggers import LOGGERS
 from trainables.data.subsets import Subsets
 from trainables.engine.compilation import MODES, Mode
-from trainables.errors import UserError
+from trainables.errors import UserError, first_line
 from trainables.recipe import Recipe
 from trainables.registry import nearest
+from trainables.section import Section
 
 SHIPPED = files("sweep.spec") / "shipped"
 
@@ -57,12 +58,6 @@ Auto = Annotated[int | Literal["auto"], BeforeValidator(_auto_or_count)]
 Named = Annotated[dict[str, Any], BeforeValidator(_named)]
 
 
-class Part(BaseModel):
-    """A section of a spec: unknown keys refused, never changed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
 class SeedRange(Subsets):
     """Which subsets to train on: a scheme, and the subset seeds ``first ... first + seeds - 1``."""
 
@@ -88,7 +83,7 @@ class SeedRange(Subsets):
         return range(self.first, self.first + self.seeds)
 
 
-class Resources(BaseModel):
+class Resources(Section):
     """What one trial asks Ray for: cores (also its threads, at least one), GPUs (may be a fraction), custom
     resources.
 
@@ -109,7 +104,7 @@ class Resources(BaseModel):
         return {name: amount for name, amount in amounts.items() if amount}
 
 
-class AuditSpec(Part):
+class AuditSpec(Section):
     """How the ensembles are audited. ``reference`` is what every recipe is compared with: an optimizer's name
     or the knobs of a recipe of the grid; by default plain ``sgd`` where the grid has it. ``delta`` is that of
     the epsilon that the attacks prove. ``claims`` adds what was published about sharpness-aware optimizers
@@ -124,7 +119,7 @@ class AuditSpec(Part):
     claims: bool = False
 
 
-class Span(Part):
+class Span(Section):
     """A stretch of numbers to search, both ends included; whole numbers where both ends are."""
 
     low: int | float
@@ -149,7 +144,7 @@ def _span(value: Any, at: str) -> list[Any]:
     return _choices(at.rpartition(".")[2], value, at)
 
 
-class SearchSpec(Part):
+class SearchSpec(Section):
     """Recipes found rather than listed: accuracy against LiRA advantage, by Optuna's multi-objective sampler.
 
     ``space`` is like ``grid``: blocks of knobs, each with a fixed value, a list of choices or a span
@@ -180,7 +175,7 @@ class SearchSpec(Part):
                 yield f"search.space[{i}]", {key: values[end] for key, values in spans.items()}
 
 
-class SweepSpec(Part):
+class SweepSpec(Section):
     """A sweep: data, model, subsets, and the recipes to compare.
 
     >>> grid = [{"optimizer": "sam", "rho": [0.05, 0.1]}]
@@ -192,10 +187,10 @@ class SweepSpec(Part):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     about: str = ""
     dataset: Named
-    model: Named = {"name": "mlp"}
+    model: Named = Field(default={"name": "mlp"})
     subsets: SeedRange = SeedRange()
-    training: dict[str, Any] = {}
-    grid: list[dict[str, Any]] = []
+    training: dict[str, Any] = Field(default={})
+    grid: list[dict[str, Any]] = Field(default=[])
     search: SearchSpec | None = None
     queries: Literal[1, 2] = 1
     curvature: int | None = Field(default=None, ge=1)
@@ -207,7 +202,7 @@ class SweepSpec(Part):
     progress_minutes: float = Field(default=5, gt=0)
     audit: AuditSpec = AuditSpec()
     show_examples: bool = True
-    loggers: list[str] = []
+    loggers: list[str] = Field(default=[])
     tune_dir: str | None = None
 
     @staticmethod
@@ -341,11 +336,15 @@ def _known(kind: str, name: str, registry: Iterable[str]) -> None:
 
 def read(source: str | Path) -> dict[str, Any]:
     """The raw mapping of a spec file, or of the shipped spec of that name."""
-    path = Path(source).expanduser()
+    try:
+        path = Path(source).expanduser()
+        path.is_file()  # a name may be too long
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"spec {short(str(source))}: {first_line(error)}") from error
     if path.suffix in (".yaml", ".yml") or path.is_file():
         if not path.is_file():
             raise UserError(f"spec {str(source)!r}: there is no such file")
-        return parse(path.read_text(), str(source))
+        return parse(read_text(path), str(source))
     if str(source) in shipped():
         return parse((SHIPPED / f"{source}.yaml").read_text(), str(source))
     raise UserError(f"spec {str(source)!r} is neither a file nor shipped; {nearest(str(source), shipped())}")

@@ -186,7 +186,7 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"bent\.npz: cannot be read"):
             read_predictions(tmp_path / "bent.npz")
     np.save(tmp_path / "array.npy", np.zeros(3))
-    with pytest.raises(UserError, match=r"array\.npy: cannot be read"):
+    with pytest.raises(UserError, match=r"array\.npy: is no \.npz archive"):
         read_predictions(tmp_path / "array.npy")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from trainables.data.classes import find_classes
 from trainables.data.images import Images
@@ -22,6 +22,7 @@ from trainables.data.sources import DENSE, Array, Column, Source, digits, folder
 from trainables.data.table import row_text, table
 from trainables.errors import UserError, first_line
 from trainables.registry import lookup_factory, nearest
+from trainables.section import Section
 
 DATASETS: dict[str, Callable[..., Any]] = {
     "digits": digits,
@@ -35,7 +36,7 @@ DATASETS: dict[str, Callable[..., Any]] = {
 }
 
 
-class Options(BaseModel):
+class Options(Section):
     """What every data set can be changed by, in this order; drawn from ``seed`` alone.
 
     ``train_size``, ``test_size``: that many random examples; a smaller set is part of a larger one.
@@ -46,8 +47,6 @@ class Options(BaseModel):
     ``channels_last``, where its shape does not tell. ``normalise``: ``none`` trains on the numbers as they
     are, ``standard`` also standardises what is left alone otherwise (see `normalise.normalise`).
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     train_size: int | None = Field(default=None, ge=1)
     test_size: int | None = Field(default=None, ge=1)
@@ -188,6 +187,8 @@ def _derive(name: str, chosen: dict[str, Any], source: Source, options: Options)
         ("train", source.x_train, classes.train, options.train_size),
         ("test", source.x_test, classes.test, options.test_size),
     ):
+        if isinstance(x, np.ndarray) and not x.ndim:
+            raise UserError(f"dataset: {side} examples are one {x.dtype}; expected an array of them")
         if len(x) != len(y):
             raise UserError(f"dataset: {side} has {len(x)} examples and {len(y)} labels")
         index[side] = subset_index(len(y), size, side, options.seed)

@@ -1,5 +1,4 @@
-"""One scale for every numeric input, whatever type and unit it comes in: standardised by the training
-examples."""
+"""One scale for every numeric input, whatever its type and unit: that of the training examples."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Where data comes from: one function a source, each giving the training and test examples as they are
-stored."""
+"""Where data comes from: one function a source, each giving the examples as they are stored."""
 
 from __future__ import annotations
 
@@ -301,5 +300,7 @@ def existing(path: object, option: str = "path") -> Path:
         why = (
             "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
         )
-        raise UserError(f"dataset.{option}: {where.absolute()} {why}") from error
+        place = str(where.absolute())
+        shown = place if len(place) <= 300 else f"{place[:300]}..."
+        raise UserError(f"dataset.{option}: {shown} {why}") from error
     return where

@@ -7,20 +7,19 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from trainables.section import Section
 from trainables.seeding import stream
 
 
-class Subsets(BaseModel):
+class Subsets(Section):
     """How subset seeds draw training subsets.
 
     ``half``: seeds 2k and 2k+1 draw complementary halves, so every example is IN for exactly half of the
     replicas (Carlini et al. 2022, section IV). ``fraction``: independent uniform subsets of that share of the
     examples (Feldman and Zhang 2020, section 2).
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     scheme: Literal["half", "fraction"] = "half"
     fraction: float | None = Field(default=None, gt=0, lt=1)

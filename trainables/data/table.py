@@ -45,6 +45,8 @@ def table(
     """
     if test_path is not None and test_share is not None:
         raise UserError("dataset.test_share: belongs to a table without 'test_path'; expected one of the two")
+    if not isinstance(label, str):
+        raise UserError(f"dataset.label: {label!r}: expected the name of a column")
     dropped = [drop] if isinstance(drop, str) else drop
     if not isinstance(dropped, (list, tuple)) or not all(isinstance(name, str) for name in dropped):
         raise UserError(f"dataset.drop: {drop!r}: expected a list of columns")
