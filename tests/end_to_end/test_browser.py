@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from analysis.report.figures.panel import log_ticks
 from analysis.report.html import write_report
 from analysis.report.serve import LiveServer
 from tests.helpers.simulated_results import simulate
@@ -332,6 +334,49 @@ def test_text_of_specs_and_data_stays_text(tmp_path: Path, opened: Opener) -> No
     assert page.evaluate("window.broken") is None
     assert evil in page.locator("#name").inner_text()
     assert evil in page.locator("#compare").inner_text()
+
+
+def test_a_printed_page_has_every_figure_and_recipe(report: Path, tmp_path: Path) -> None:
+    """Printed by a browser that never shows it, whose only sign of readiness is the load event."""
+    path = os.environ.get("BROWSER_PATH") or shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None or shutil.which("pdftotext") is None:
+        pytest.skip("needs a Chromium and pdftotext (poppler-utils)")
+    command = [path, "--headless", "--no-sandbox", "--disable-gpu", f"--print-to-pdf={tmp_path / 'page.pdf'}"]
+    subprocess.run([*command, report.as_uri()], capture_output=True, check=True, timeout=120)
+    pages = subprocess.run(
+        ["pdftotext", "-layout", tmp_path / "page.pdf", "-"], capture_output=True, text=True
+    )
+    words = " ".join(pages.stdout.split())
+    assert 4 < pages.stdout.count("\f") < 20
+    for axis in (
+        "False-positive rate",
+        "Attack score",
+        "By the reference",
+        "Share of examples",
+        "Hypervolume",
+    ):
+        assert axis in words, "every figure is drawn"
+    for label in recipes(report)["label"]:
+        assert label.split()[0] in words
+    assert f"Recipes ({len(recipes(report))})" in words
+
+
+def test_a_link_keeps_the_filters(report: Path, opened: Opener) -> None:
+    page = opened(report.as_uri())
+    page.locator("label.chip", has=page.locator("input[data-knob=optimizer]")).filter(
+        has_text="looksam"
+    ).click()
+    kept = front_state(page)["points"]
+    again = opened(page.url)
+    assert front_state(again)["points"] == kept < len(recipes(report))
+    assert not again.locator("label.chip", has_text="looksam").locator("input").is_checked()
+
+
+def test_the_script_and_python_agree_on_ticks(report: Path, opened: Opener) -> None:
+    page = opened(report.as_uri())
+    for low, high in [(1e-4, 1), (9.5, 13), (0.5, 40), (3.1, 3.2), (1e-5, 1e7), (0.011, 0.9)]:
+        found = page.evaluate("([low, high]) => logTicks(low, high)", [low, high])
+        assert found == pytest.approx(log_ticks(low, high))
 
 
 def test_hidden_examples_are_not_on_the_page(tmp_path: Path, opened: Opener) -> None:

@@ -16,7 +16,7 @@ import { recall } from "./links.js";
 import { watch } from "./live.js";
 import { drawPanels, placePanels } from "./panels.js";
 import { loadPlotly } from "./plots.js";
-import { startPrint } from "./print.js";
+import { holdLoad, startPrint } from "./print.js";
 import { drawRecipes } from "./recipes.js";
 import { chooseRisk, drawLegend } from "./selection.js";
 import { data, place, setData, state } from "./state.js";
@@ -27,7 +27,7 @@ on("risk", drawIntro, drawControls, drawFilters, () => tell("selection"), drawDe
 on("filter", drawFront, drawRecipes);
 on("style", drawFront, drawFilters);
 on("theme", drawFront, drawPanels);
-on("print", drawFront, drawRecipes, drawPanels);
+on("print", drawRecipes);
 
 /** Takes in the page's present chunks; `version` tells watchers of the page which ones are on the screen. */
 async function adopt(version) {
@@ -57,7 +57,10 @@ function start() {
     recall();
     chooseRisk(state.risk);
   });
-  return document.body.dataset.live ? watch(adopt) : adopt("yes");
+  on("drawn", () => (document.body.dataset.drawn = "yes"));
+  if (document.body.dataset.live) return watch(adopt);
+  on("drawn", holdLoad());
+  return adopt("yes");
 }
 
 start();

@@ -1,6 +1,7 @@
 /* The figures that Python listed: placed in their sections, drawn when in view, the others while nothing else is to do. */
 
 import { $, dot, h, paint } from "./dom.js";
+import { tell } from "./events.js";
 import { clearPlot, plot } from "./plots.js";
 import { selectedDetails } from "./selection.js";
 import { data, labelOf, risk, state } from "./state.js";
@@ -51,7 +52,7 @@ function drawRest() {
     if (name) await drawPanel(name);
     waiting = false;
     if (stale.size) drawRest();
-    else document.body.dataset.drawn = "yes";
+    else tell("drawn");
   });
 }
 

@@ -8,6 +8,7 @@ import { data, names, state } from "./state.js";
 const CONFIG = { displaylogo: false, responsive: true, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]], displayModeBar: "hover" };
 const NARROW = 460; // pixels
 const plotlyCode = inflate(document.querySelector("script[data-chunk=plotly]").textContent);
+const drawn = new Map(); // element -> traces and layout, colours still named
 let plotly;
 
 /** Plotly, evaluated once and only after the page's text is on the screen: it takes longer than all else. */
@@ -20,7 +21,17 @@ export function loadPlotly() {
 
 export async function plot(where, traces, layout) {
   await loadPlotly();
-  const narrow = where.clientWidth < NARROW;
+  drawn.set(where, [traces, layout]);
+  return react(where, traces, layout);
+}
+
+/** Every figure again, before this returns: a browser that prints does not wait. */
+export function redrawPlots() {
+  for (const [where, [traces, layout]] of drawn) react(where, traces, layout);
+}
+
+function react(where, traces, layout) {
+  const narrow = !state.print && where.clientWidth < NARROW;
   const painted = paint({ ...data.base, ...withLogTicks(traces, layout) }, names());
   if (narrow) Object.assign(painted, { dragmode: false, margin: tighter(painted.margin) });
   if (state.print) Object.assign(painted, printSize(where));
@@ -30,7 +41,7 @@ export async function plot(where, traces, layout) {
 /** Paper is narrower than a screen; the page's style gives figures these widths when it prints. */
 function printSize(where) {
   const wide = where.classList.contains("tall") || where.closest(".broad");
-  return { width: wide ? 660 : 312, height: wide ? 360 : 260 };
+  return { autosize: false, width: wide ? 650 : 310, height: wide ? 340 : 250 };
 }
 
 const tighter = ({ l, r, ...others }) => ({ ...others, l: Math.min(l, 48), r: Math.max(8, Math.min(r, 36)) });
@@ -49,5 +60,6 @@ function halved(text) {
 
 export function clearPlot(where) {
   globalThis.Plotly?.purge(where);
+  drawn.delete(where);
   where.replaceChildren();
 }
