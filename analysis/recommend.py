@@ -21,9 +21,10 @@ class Choice(NamedTuple):
     accuracy: tuple[float, float, float]
     risk: tuple[float, float, float]
     sure: bool  # the bounds hold for the whole interval, not only for the estimate
+    column: str = "risk"  # the risk's name
 
     def __str__(self) -> str:
-        return f"{self.label}: test accuracy {_shown(self.accuracy)}, risk {_shown(self.risk)}"
+        return f"{self.label}: test accuracy {_shown(self.accuracy)}, {self.column} {_shown(self.risk)}"
 
 
 class Recommendation(NamedTuple):
@@ -77,6 +78,8 @@ def recommend(
     bounds = dict(max_risk or {})
     if not bounds and min_accuracy is None:
         raise UserError("recommend needs a bound: --max-risk COLUMN=NUMBER or --min-accuracy NUMBER")
+    if min_accuracy is not None and min_accuracy > 1:
+        raise UserError(f"--min-accuracy {min_accuracy:g}: expected a fraction; write {min_accuracy / 100:g}")
     for column in bounds:
         if column not in results or f"{column}_low" not in results:
             known_columns = [
@@ -121,7 +124,7 @@ def _choice(row: pd.Series, risk: str) -> Choice:
     accuracy, at_risk = (
         (float(row[c]), float(row[f"{c}_low"]), float(row[f"{c}_high"])) for c in ("test_accuracy", risk)
     )
-    return Choice(str(row["recipe_id"]), str(row["label"]), accuracy, at_risk, bool(row["_sure"]))
+    return Choice(str(row["recipe_id"]), str(row["label"]), accuracy, at_risk, bool(row["_sure"]), risk)
 
 
 def _reasons(

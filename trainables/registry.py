@@ -13,9 +13,10 @@ T = TypeVar("T")
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
-    """``"did you mean 'sam'?"`` for the closest choice, else the list of all choices."""
+    """``"did you mean 'sam'?"`` for the shortest choice that starts so or the closest one, else all choices."""
     names = sorted(choices)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    longer = sorted((n for n in names if name and n.startswith(name)), key=len)
+    close = longer or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(names)}"
 
 

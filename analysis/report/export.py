@@ -28,7 +28,9 @@ def export(
     risk: str | None = None,
     theme: str = "light",
 ) -> list[str]:
-    """Writes ``figures/<name>.<format>`` below the sweep directory and returns where they are.
+    """Writes ``figures/<name>.<format>`` and ``figures/captions.txt`` below the sweep directory.
+
+    Returns where the figures are.
 
     ``names`` defaults to every figure that has something to show; see ``figures.draw`` for the rest.
 
@@ -38,6 +40,7 @@ def export(
     lookup("format", format, dict.fromkeys(FORMATS, True))
     tables = Tables.of(directory)
     chosen = list(names)
+    captions = []
     drawn = {
         name: figures.draw(name, tables, recipes, risk=risk, theme=theme)
         for name in chosen or figures.FIGURES
@@ -56,6 +59,8 @@ def export(
             }
             tables.store.write(path, kaleido.calc_fig_sync(figure.to_dict(), opts=options))
             written.append(f"{tables.store}/{path}")
+            captions.append(f"{name}.{format}: {figures.caption(name, tables, recipes, risk=risk)}\n")
+    tables.store.write("figures/captions.txt", "".join(captions).encode())
     return written
 
 

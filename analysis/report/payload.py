@@ -23,6 +23,7 @@ from analysis.audit.ensemble_audit import Options
 from analysis.report import figures
 from analysis.report.figures.front import LAYOUT, MOST_BARS, front_info, templates
 from analysis.report.figures.panel import BASE, MANTISSAS, PALETTE, SYMBOLS, THEMES, risk_format, short
+from analysis.report.glossary import TERMS
 from analysis.report.pictures import Pictures, notable
 from analysis.results import Risk, Tables, pretty
 from trainables.directory import FAILURES
@@ -115,6 +116,7 @@ def summary(tables: Tables) -> dict[str, Any]:
         "mantissas": MANTISSAS,
         "panels": [panel for panel in map(partial(_panel, tables), figures.FIGURES.values()) if panel],
         "caption": tables.caption,
+        "words": TERMS,
         "tables": {name: records(table) for name, table in _shared_tables(tables)},
     }
 

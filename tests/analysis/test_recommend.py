@@ -69,6 +69,8 @@ def test_both_bounds(results: pd.DataFrame) -> None:
         ({"max_risk": {"lira_advantage": 0.05}}, r"the lowest lira_advantage is 0.1 \(sam rho=0.2 noise=3\)"),
         ({"min_accuracy": 0.98}, r"the best test_accuracy is 0.97 \(sam rho=0.2\)"),
         ({"max_risk": {"lira_advantge": 0.1}}, "did you mean 'lira_advantage'"),
+        ({"max_risk": {"lira_adv": 0.1}}, "did you mean 'lira_advantage'"),
+        ({"min_accuracy": 97}, "expected a fraction; write 0.97"),
         ({}, "needs a bound"),
     ],
 )

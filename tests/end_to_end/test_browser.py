@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from analysis.report.figures.panel import log_ticks
+from analysis.report.glossary import TERMS
 from analysis.report.html import write_report
 from analysis.report.serve import LiveServer
 from tests.helpers.simulated_results import simulate
@@ -383,6 +384,12 @@ def test_hidden_examples_are_not_on_the_page(tmp_path: Path, opened: Opener) -> 
     page = opened(Path(write_report(simulate(tmp_path, 4, show_examples=False))).as_uri())
     assert "show_examples: false" in page.locator("#who-body").inner_text()
     assert page.locator("#who-body img").count() == 0
+
+
+def test_the_words_are_explained(report: Path, opened: Opener) -> None:
+    page = opened(report.as_uri())
+    page.locator("#words summary").click()
+    assert TERMS["replica"] in page.locator("#words").inner_text()
 
 
 def test_one_recipe_without_any_neighbour_still_makes_a_page(tmp_path: Path, opened: Opener) -> None:

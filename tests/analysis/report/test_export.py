@@ -28,6 +28,9 @@ def test_a_front_as_svg_holds_its_text(sweep: Path) -> None:
     text = "".join(ElementTree.parse(written[0]).getroot().itertext())
     assert "LiRA AUC (less is better)" in text
     assert "reference" in text
+    captions = (sweep / "figures/captions.txt").read_text().splitlines()
+    assert captions[0].startswith("front.svg: Accuracy against risk. LiRA AUC. Sweep simulated")
+    assert len(captions) == 2
 
 
 def test_without_a_browser_it_says_what_it_needs(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:

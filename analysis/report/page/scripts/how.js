@@ -8,6 +8,7 @@ import { facts, flat, plainTable } from "./tables.js";
 export function drawHow() {
   const tables = Object.entries(data.tables).filter(([name]) => name !== "claims");
   $("how-body").replaceChildren(h("div", { className: "stack" },
+    h("details", { className: "card", id: "words" }, h("summary", {}, "Words"), facts(Object.entries(data.words))),
     h("div", { className: "pair" },
       h("div", { className: "card" }, h("h3", {}, "The run"), run()),
       h("div", { className: "card" }, h("div", { className: "head" }, h("h3", {}, "The spec"), copyButton("Copy", data.spec)), h("pre", {}, data.spec))),
