@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
-    """``"did you mean 'sam'?"`` for the shortest choice that starts so or the closest one, else all choices."""
+    """``"did you mean 'sam'?"`` for the shortest choice that starts so or the closest, else all choices."""
     names = sorted(choices)
     longer = sorted((n for n in names if name and n.startswith(name)), key=len)
     close = longer or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
