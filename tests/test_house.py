@@ -1,0 +1,92 @@
+"""The house: which room may import which, no circles, and a line in docs/architecture.md for every module."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("trainables", "analysis", "sweep")
+FILES = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
+
+
+def _name(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {_name(file): file for file in FILES}
+
+
+def _imports(file: Path, *, lazy: bool) -> set[str]:
+    """What a module imports: of our own its modules, of others their top-level names.
+
+    Imports for type checking alone never count. ``lazy`` adds those inside functions.
+    """
+    found: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            return
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not lazy:
+            return
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found.update(name if name in MODULES else node.module for name in inner)
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(file.read_text(encoding="utf-8")))
+    return found
+
+
+EVERYTHING = {name: _imports(file, lazy=True) for name, file in MODULES.items()}
+
+
+def _importers(wanted: str) -> set[str]:
+    return {
+        name
+        for name, imports in EVERYTHING.items()
+        if any(found == wanted or found.startswith(f"{wanted}.") for found in imports)
+    }
+
+
+def _in(package: str) -> set[str]:
+    return {name for name in MODULES if name == package or name.startswith(f"{package}.")}
+
+
+def test_packages_import_downhill() -> None:
+    assert not _importers("sweep") - _in("sweep")
+    assert not _importers("analysis") - _in("analysis") - _in("sweep")
+
+
+def test_only_the_trial_knows_ray_below_sweep() -> None:
+    assert _importers("ray") - _in("sweep") == {"trainables.trial"}
+
+
+def test_the_studies_are_on_top() -> None:
+    assert not {name for name in _importers("analysis.studies") if not name.startswith("analysis.studies")}
+
+
+def test_no_circle_of_imports() -> None:
+    graph = {name: _imports(file, lazy=False) & set(MODULES) - {name} for name, file in MODULES.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_architecture_has_a_line_for_every_module() -> None:
+    rows = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition("## The modules")[2]
+    room, named = "", set()
+    for line in rows.splitlines():
+        if line.startswith("### `"):
+            room = line.split("`")[1]
+        if line.startswith("| `"):
+            named.add(room + line.split("`")[1])
+    there = {str(file.relative_to(ROOT)) for file in FILES if file.name != "__init__.py"}
+    assert named == there, "python docs/modules.py writes the list anew"
