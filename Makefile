@@ -5,13 +5,16 @@ export RAY_USAGE_STATS_ENABLED = 0
 
 export DATA
 
-.PHONY: demo test lint findings clean
+.PHONY: demo test test-gpu lint findings clean
 
 demo: .venv/installed
 	$(BIN)/flatleak run digits --out runs/digits
 
 test: .venv/installed-test lint
 	$(BIN)/pytest
+
+test-gpu: .venv/installed-test
+	$(BIN)/pytest tests/gpu
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

@@ -55,6 +55,33 @@ def _vision() -> Any:
     return models
 
 
+def resnet9(shape: Shape, classes: int, *, width: int = 64, norm: str = "batch") -> nn.Module:
+    """Three stages of convolutions that end in pooling, a residual block in the first and the last; 2.4
+    million parameters.
+
+    The network of the DAWNBench entries for CIFAR-10 (Page 2018), without their scaled logits. ``width``:
+    channels before the first stage.
+    """
+    channels, *_ = _image("resnet9", shape, at_least=8)
+    stem, first, second = width, 2 * width, 4 * width
+
+    def conv(before: int, after: int, *, pool: bool = False) -> list[nn.Module]:
+        pooling: list[nn.Module] = [nn.MaxPool2d(2)] if pool else []
+        return [_conv3(before, after), *pooling, _norm(norm, after), nn.ReLU()]
+
+    return nn.Sequential(
+        *conv(channels, stem),
+        *conv(stem, first, pool=True),
+        _Residual(*conv(first, first), *conv(first, first)),
+        *conv(first, second, pool=True),
+        *conv(second, second, pool=True),
+        _Residual(*conv(second, second), *conv(second, second)),
+        nn.AdaptiveMaxPool2d(1),
+        nn.Flatten(),
+        nn.Linear(second, classes),
+    )
+
+
 def resnet18(shape: Shape, classes: int, *, norm: str = "batch") -> nn.Module:
     """torchvision's ResNet-18 with the CIFAR stem: a 3x3 convolution of stride 1 and no pooling (He et al.
     2016)."""
@@ -141,6 +168,7 @@ def vit_tiny(
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "mlp": mlp,
     "cnn": cnn,
+    "resnet9": resnet9,
     "resnet18": resnet18,
     "wide_resnet": wide_resnet,
     "wrn28-2": wrn28_2,
@@ -241,6 +269,17 @@ def _conv3(before: int, after: int, stride: int = 1) -> nn.Conv2d:
     conv = nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     return conv
+
+
+class _Residual(nn.Module):
+    """Layers whose input is added to what they give."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)
 
 
 class _PreActivation(nn.Module):

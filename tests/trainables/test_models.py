@@ -80,7 +80,14 @@ def test_a_transformer_with_batch_norm_normalises_each_channel_over_all_tokens()
         "name",
         "millions",
     ),  # on CIFAR-10; ViT-Ti has 5.7 with ImageNet's head and patches
-    [("resnet18", 11.2), ("wrn28-2", 1.5), ("wrn16-4", 2.7), ("vgg11", 9.2), ("vit-tiny", 5.4)],
+    [
+        ("resnet9", 2.4),
+        ("resnet18", 11.2),
+        ("wrn28-2", 1.5),
+        ("wrn16-4", 2.7),
+        ("vgg11", 9.2),
+        ("vit-tiny", 5.4),
+    ],
 )
 def test_parameters_are_as_many_as_published(name: str, millions: float) -> None:
     with torch.device("meta"):

@@ -22,7 +22,8 @@ MEMORY_SHARE = 0.5  # of what is free
 
 SECONDS, SHARE = 10.0, 0.05  # choosing takes at most so long, and this share of the training that is left
 WORTH = 0.2  # seconds; in less time nothing is timed, and the usual stack is taken
-USUAL_DENSE = 32  # replicas of a plain MLP in a stack where timing does not pay
+# Replicas of a plain MLP, and of any other network, in a stack where timing does not pay.
+USUAL = {"cpu": (32, 1), "cuda": (64, 2)}
 SLOW_STEP = 1.0  # seconds; a step that takes this long needs no other to be timed
 RUN = 0.1  # seconds of a timed run, at most
 MOST = 20  # steps of one
@@ -121,7 +122,7 @@ def fastest_stack(task: Task, replicas: int = STACKS[-1], share: float = 1.0) ->
 
     Growing stacks are timed for a few steps each, until they take half of the memory that is free or 5 % of
     the training that is left, 10 seconds at most. Where that is too little time to tell, the stack is one
-    that is usually fast: 32 replicas of a plain MLP, one of any other network.
+    that is usually fast: 32 replicas of a plain MLP, one of any other network; on a GPU 64 and 2.
 
     Args:
         task: What to train, without a compiler.
@@ -133,7 +134,8 @@ def fastest_stack(task: Task, replicas: int = STACKS[-1], share: float = 1.0) ->
     one = Pace(task, 1)
     allowed = min(SECONDS, SHARE * one.step * task.steps * replicas)
     if allowed < WORTH:
-        usual = min(USUAL_DENSE, stacks[-1]) if isinstance(task.network, DenseNetwork) else 1
+        dense, other = USUAL[task.device.type]
+        usual = min(dense if isinstance(task.network, DenseNetwork) else other, stacks[-1])
         return Calibration(usual, Pace(task, usual).step / usual * task.steps)
     run = min(RUN, allowed / (2 * TIMES * len(stacks)))
     seconds = _grown(

@@ -36,7 +36,7 @@ class DrawnAhead:
 
     A captured step cannot seed a generator, so the host draws for some steps at once, always from the same
     step of an epoch on, and a counter on the device says which slot a step reads. Buffers appear when a step
-    first asks for them; until the next ``refill`` they hold zeros.
+    first asks for them; before the first ``refill`` they hold zeros.
 
     Args:
         params: What the tensors are to be like.
@@ -48,6 +48,7 @@ class DrawnAhead:
         self.params, self.step = params, step
         one = 4 * sum(p[0].numel() for p in params.values())
         self.ahead = max(1, min(most, CHUNK_BYTES // one))
+        self.last: tuple[Sequence[int], int] | None = None
         self.buffers: dict[int, tuple[Params, str, tuple[float, ...]]] = {}
 
     def __call__(self, draw: int, law: str, *parameters: float) -> Params:
@@ -55,11 +56,18 @@ class DrawnAhead:
         if draw not in self.buffers:
             blank = {n: p.new_zeros(len(p), self.ahead, *p.shape[1:]) for n, p in self.params.items()}
             self.buffers[draw] = blank, law, parameters
+            if self.last:
+                self._fill(draw, *self.last)
         slot = self.step % self.ahead
         return {name: t.index_select(1, slot)[:, 0] for name, t in self.buffers[draw][0].items()}
 
     def refill(self, seeds: Sequence[int], number: int, step: int) -> None:
         """Draws what the coming steps need, where ``step`` of this epoch, ``number`` of all, needs it."""
         if step % self.ahead == 0:
-            for draw, (buffers, law, parameters) in self.buffers.items():
-                fill(buffers, seeds, number * DRAWS + draw, law, *parameters)
+            self.last = seeds, number
+            for draw in self.buffers:
+                self._fill(draw, seeds, number)
+
+    def _fill(self, draw: int, seeds: Sequence[int], number: int) -> None:
+        buffers, law, parameters = self.buffers[draw]
+        fill(buffers, seeds, number * DRAWS + draw, law, *parameters)

@@ -141,3 +141,27 @@ def test_what_cannot_be_captured_runs_as_it_is_and_says_so_once() -> None:
         Stack(task, [1], RecordedCapture(task.device)).train_epoch()  # type: ignore[arg-type]
     for name, tensor in plain.params.items():
         torch.testing.assert_close(taken.params[name], tensor)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", f"{__name__}:counting"])
+def test_noise_drawn_ahead_is_there_from_the_first_step_on_and_never_twice(optimizer: str) -> None:
+    """Momentum, decay and gradients left out, what a step moves the weights by is its noise."""
+    recipe = Recipe(optimizer=optimizer, noise=2.0, epochs=2, batch_size=16, momentum=0, weight_decay=0)
+    task = make_task(recipe, SMALL, MLP)
+    stack = Stack(task, [0, 1], RecordedCapture(task.device))  # type: ignore[arg-type]
+    drawn: list[torch.Tensor] = []
+    assert stack.ahead is not None
+    stack.ahead.ahead = 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(2):
+            for step, size in enumerate(stack.begin_epoch()):
+                stack.take_step(step, size)
+                noise = stack.ahead.buffers[0][0]["weights"][:, step % 2]
+                drawn.extend(noise.flatten(1).clone())
+            stack.finish_epoch(stack.steps)
+    values = torch.stack(drawn)
+    size = stack.network.layout.numel
+    assert values.std().item() == pytest.approx(2 / size**0.5, rel=0.05)
+    correlation = torch.corrcoef(values)
+    assert (correlation - torch.eye(len(correlation))).abs().max() < 0.3
