@@ -20,6 +20,7 @@ __all__ = [
     "MemorizationFigures",
     "influence",
     "influence_entropy",
+    "margin_gap",
     "memorization",
     "memorization_figures",
     "memorization_se",
@@ -41,6 +42,29 @@ def memorization(correct: ArrayLike, members: ArrayLike) -> Floats:
     array([1., 0.])
     """
     return _Counts.of(correct, members).memorization(np.ones((1, len(np.asarray(members))), np.float32))[0]
+
+
+def margin_gap(margin: ArrayLike, members: ArrayLike) -> Floats:
+    """Welch's t of each example's margin: mean IN minus mean OUT over the error of that difference.
+
+    It orders examples whose memorization ties, as few replicas leave many.
+
+    Args:
+        margin: scaled logits, ``[replicas, examples]``.
+        members: bool, ``[replicas, examples]``.
+
+    Returns:
+        One value an example, NaN where a side has fewer than two replicas.
+    """
+    values, masks = np.asarray(margin, np.float64), np.asarray(members).astype(bool, copy=False)
+    means, errors = [], []
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for side in (masks, ~masks):
+            count = side.sum(axis=0)
+            mean = np.where(side, values, 0).sum(axis=0) / count
+            means.append(mean)
+            errors.append((np.where(side, values - mean, 0) ** 2).sum(axis=0) / (count - 1) / count)
+        return np.asarray((means[0] - means[1]) / np.sqrt(errors[0] + errors[1]))
 
 
 def memorization_se(correct: ArrayLike, members: ArrayLike) -> Floats:

@@ -17,6 +17,7 @@ from analysis.attacks.ranks import risk_by_example
 from analysis.ensemble import Ensemble
 from analysis.epsilon import bound
 from analysis.memorization import (
+    margin_gap,
     memorization,
     memorization_figures,
     memorization_se,
@@ -221,6 +222,7 @@ class _Report:
         drawn = nonmember_variance(margin, self.members, self.weights)
         self.figure("nonmember_variance", variance, centred(drawn, variance))
         self.columns["memorization"] = memorization(correct, self.members)
+        self.columns["margin_gap"] = margin_gap(margin, self.members)
         self.columns["memorization_se"] = memorization_se(correct, self.members)
         undefined = int(np.isnan(self.columns["memorization"]).sum())
         if undefined:

@@ -98,6 +98,7 @@ def summary(tables: Tables) -> dict[str, Any]:
         "showExamples": tables.show_examples,
         "ids": tables.recipes.index.tolist(),
         "labels": tables.recipes["label"].astype(str).tolist(),
+        "caveats": [text if isinstance(text, str) else "" for text in tables.recipes.get("caveat", [])],
         "knobs": tables.knobs,
         "columns": {name: column(tables, name) for name in (*tables.knobs, *shown)},
         "titles": {name: pretty(name) for name in tables.knobs} | shown,

@@ -118,11 +118,17 @@ def save_pictures(directory: str | PathLike[str] | Store, dataset: ExampleData, 
 
 
 def notable(tables: Tables, recipe_id: str, top: int = TOP) -> dict[str, pd.DataFrame]:
-    """A recipe's ``top`` most memorized and, under the default attack, most exposed examples, worst first."""
+    """A recipe's ``top`` most memorized and, under the default attack, most exposed examples, worst first.
+
+    Ties are broken by the gap of the margins.
+    """
     table = tables.examples(recipe_id)
     columns = {"memorized": "memorization", "exposed": f"risk_{tables.default_risk.attack}"}
+    ties = [name for name in ("margin_gap",) if name in table]  # few replicas leave many at the same value
     return {
-        kind: table[table[column].notna()].sort_values(column, ascending=False, kind="stable").head(top)
+        kind: table[table[column].notna()]
+        .sort_values([column, *ties], ascending=False, kind="stable")
+        .head(top)
         for kind, column in columns.items()
         if column in table
     }

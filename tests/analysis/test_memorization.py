@@ -75,3 +75,14 @@ def test_order_of_replicas_and_examples_does_not_matter() -> None:
     rows, columns = rng.permutation(24), rng.permutation(50)
     moved = memorization(correct[rows][:, columns], members[rows][:, columns])
     np.testing.assert_allclose(moved, memorization(correct, members)[columns])
+
+
+def test_the_gap_of_margins_is_welchs_t() -> None:
+    from scipy.stats import ttest_ind
+
+    from analysis.memorization import margin_gap
+
+    rng = np.random.default_rng(3)
+    margin, members = rng.normal(size=(12, 7)), rng.random((12, 7)) < 0.5
+    for gap, values, mask in zip(margin_gap(margin, members), margin.T, members.T, strict=True):
+        assert gap == pytest.approx(ttest_ind(values[mask], values[~mask], equal_var=False).statistic)

@@ -281,3 +281,15 @@ def test_a_new_figure_is_one_line_of_the_registry(sweep: Path, monkeypatch: pyte
     (told,) = (p for p in summary(Tables.of(sweep))["panels"] if p["name"] == "mine")
     assert told["backdrop"] == [dots]
     assert draw("mine", sweep).data[0].y == (3, 4)
+
+
+def test_ties_are_broken_by_margins_and_caveats_are_told(tmp_path: Path) -> None:
+    directory = simulate(tmp_path, 2, examples=40)
+    tables = Tables.of(directory)
+    recipe = str(tables.recipes.index[0])
+    file = directory / f"results/examples/{recipe}.parquet"
+    pd.read_parquet(file).assign(memorization=1.0, margin_gap=np.arange(40.0)).to_parquet(file)
+    assert notable(tables, recipe, 3)["memorized"]["index"].tolist() == [39, 38, 37]
+    path = directory / "results/recipes.parquet"
+    pd.read_parquet(path).assign(caveat=["few replicas", None]).to_parquet(path)
+    assert summary(Tables.of(directory))["caveats"] == ["few replicas", ""]
