@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, sync_playwright
-from tests.analysis.simulated_results import simulate
 
 from analysis.report.html import write_report
+from tests.helpers.simulated_results import simulate
 
 RECIPES, RUNS = (12, 500, 5_000), 3
 MARKS = "() => Object.fromEntries(performance.getEntriesByType('mark').map((m) => [m.name, m.startTime]))"

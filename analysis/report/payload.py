@@ -24,7 +24,7 @@ from analysis.report import figures
 from analysis.report.figures.front import LAYOUT, MOST_BARS, front_info, templates
 from analysis.report.figures.panel import BASE, MANTISSAS, PALETTE, SYMBOLS, THEMES, risk_format, short
 from analysis.report.glossary import TERMS
-from analysis.report.pictures import Pictures, notable
+from analysis.report.pictures import Pictures, notable, touched_by
 from analysis.results import Risk, Tables, pretty
 from trainables.directory import FAILURES
 
@@ -215,7 +215,7 @@ def snippet(knobs: dict[str, Any]) -> str:
 def who(tables: Tables, recipe_id: str) -> dict[str, list[dict[str, Any]]]:
     """The most memorized and most exposed training examples, with the test points they help and harm."""
     found = notable(tables, recipe_id)
-    touched = _touched(
+    touched = touched_by(
         tables.of_recipe("influence", recipe_id), {i for rows in found.values() for i in rows["index"]}
     )
     own = ["index", "label", "memorization", "memorization_se", "canary"]
@@ -226,23 +226,6 @@ def who(tables: Tables, recipe_id: str) -> dict[str, list[dict[str, Any]]]:
         ]
         for kind, rows in found.items()
     }
-
-
-def _touched(
-    pairs: pd.DataFrame, train: set[int], top: int = 4
-) -> dict[int, dict[str, list[dict[str, Any]]]]:
-    """By training example, the test points that it helps and harms most, strongest first."""
-    found: dict[int, dict[str, list[dict[str, Any]]]] = {}
-    if pairs.empty:
-        return found
-    mine = pairs[pairs["train"].isin(train)].sort_values("influence", key=np.abs, ascending=False)
-    for i, kind, test, influence in zip(
-        *(mine[c].tolist() for c in ("train", "kind", "test", "influence")), strict=True
-    ):
-        points = found.setdefault(i, {}).setdefault("helps" if kind == "helper" else "harms", [])
-        if len(points) < top:
-            points.append({"test": test, "influence": _scalar(influence, 3)})
-    return found
 
 
 def left_out(tables: Tables) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ from trainables.directory import PICTURES
 from trainables.storage import Store, as_store
 
 TOP = 12
-MOST = 240
+MOST = 1000  # of a side, those that most recipes name; the page must stay below 8 MB
 SIDE = 64
 FEATURES = 12
 
@@ -97,16 +97,15 @@ def save_pictures(directory: str | PathLike[str] | Store, dataset: ExampleData, 
     if not tables.show_examples:
         return
     train: Counter[int] = Counter()
+    test: Counter[int] = Counter()
     for recipe_id in tables.recipes.index:
-        train.update(
-            i for rows in notable(tables, recipe_id, top).values() for i in rows["index"].astype(int)
-        )
-    kept = [i for i, _ in train.most_common(MOST)]
-    pairs = tables.influence
-    test = (
-        [] if pairs.empty else list(Counter(pairs.loc[pairs["train"].isin(kept), "test"].astype(int)))[:MOST]
-    )
-    rows, queries = np.array(sorted(kept), np.int64), np.array(sorted(test), np.int64)
+        found = notable(tables, recipe_id, top).values()
+        shown = {int(i) for rows in found for i in rows["index"]}
+        train.update(shown)
+        named = touched_by(tables.of_recipe("influence", recipe_id), shown)
+        test.update(int(p["test"]) for sides in named.values() for points in sides.values() for p in points)
+    kept, queried = ([i for i, _ in side.most_common(MOST)] for side in (train, test))
+    rows, queries = np.array(sorted(kept), np.int64), np.array(sorted(queried), np.int64)
     train_x, test_x = dataset.readable(dataset.x_train[rows]), dataset.readable(dataset.x_test[queries])
     scale = _scale(train_x)
     pictures = Pictures(
@@ -132,6 +131,23 @@ def notable(tables: Tables, recipe_id: str, top: int = TOP) -> dict[str, pd.Data
         for kind, column in columns.items()
         if column in table
     }
+
+
+def touched_by(
+    pairs: pd.DataFrame, train: set[int], top: int = 4
+) -> dict[int, dict[str, list[dict[str, Any]]]]:
+    """By training example, the test points that it helps and harms most, strongest first."""
+    found: dict[int, dict[str, list[dict[str, Any]]]] = {}
+    if pairs.empty:
+        return found
+    mine = pairs[pairs["train"].isin(train)].sort_values("influence", key=np.abs, ascending=False)
+    for i, kind, test, influence in zip(
+        *(mine[c].tolist() for c in ("train", "kind", "test", "influence")), strict=True
+    ):
+        points = found.setdefault(i, {}).setdefault("helps" if kind == "helper" else "harms", [])
+        if len(points) < top:
+            points.append({"test": test, "influence": float(f"{influence:.3g}")})
+    return found
 
 
 def _scale(x: NDArray[Any]) -> tuple[float, float]:

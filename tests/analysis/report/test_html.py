@@ -139,6 +139,11 @@ def test_pictures_of_the_notable_examples(tmp_path: Path, images: bool) -> None:
     }
     assert set(pictures.train_index.tolist()) == wanted
     assert pictures.train_label.tolist() == data.y_train[pictures.train_index].tolist()
+    told = [dict(chunks(tables))[f"recipe/{r}"]["who"] for r in tables.recipes.index]
+    examples = [e for kinds in told for shown in kinds.values() for e in shown]
+    named = {p["test"] for e in examples for kind in ("helps", "harms") for p in e.get(kind, [])}
+    assert named
+    assert named <= set(pictures.test_index.tolist()), "every example that is named has its picture"
     one = pictures.as_json()["train"][str(pictures.train_index[0])]
     if images:
         assert max(pictures.train_x.shape[-2:]) <= 64
