@@ -1,6 +1,7 @@
 """The ``flatleak`` command.
 
-Exit codes: 0 done, 1 replicas given up, or a storage or cluster that failed, 2 a user's mistake, 130 Ctrl+C.
+Exit codes: 0 done, 1 replicas given up, or a storage or cluster that failed, 2 a user's mistake, 130 Ctrl+C,
+143 SIGTERM.
 """
 
 from __future__ import annotations
@@ -8,18 +9,24 @@ from __future__ import annotations
 import os
 import sys
 
-from rich.markup import escape
-
-from sweep.commands import sweeping  # noqa: F401 -- each module adds its commands to the app, in this order
-
-# isort: split
-from sweep.commands import results, watching  # noqa: F401
-from sweep.commands.app import app, errors
-from trainables.errors import RunError, UserError
+from sweep.runner import stopping
 
 
 def main() -> None:
     """The console script. It finds code of yours in the current directory, as ``python -m`` would."""
+    stopping.install()  # before the imports, which take their time
+    try:
+        _run()
+    except KeyboardInterrupt:
+        sys.exit(stopping.exit_code())
+
+
+def _run() -> None:
+    from rich.markup import escape
+
+    from sweep.commands import app, errors
+    from trainables.errors import RunError, UserError
+
     sys.path.append(os.getcwd())
     try:
         app(standalone_mode=True)

@@ -11,6 +11,7 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
+from sweep.runner import stopping
 from sweep.runner.head_watch import patience, watched
 from trainables.errors import UserError
 
@@ -96,7 +97,8 @@ def _start(address: str) -> None:
     if address == "local":
         embedded = {"include_dashboard": True, "dashboard_host": "127.0.0.1"}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **embedded)
+        with stopping.apart():
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **embedded)
     except (ConnectionError, RuntimeError, ValueError) as error:
         if not embedded:
             line = str(error).strip().splitlines()[0]

@@ -10,6 +10,7 @@ import socket
 import time
 import traceback
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,13 +55,22 @@ class Job:
     progress_seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass
 class Progress:
-    """A block's unfinished state at its own content address, for whoever picks the block up."""
+    """A block's unfinished state at its own content address, for whoever picks the block up.
+
+    It is saved every ``seconds``, and at the next chance where it is ``urgent``; ``on_saved`` is told.
+    """
 
     store: Store
     address: Address
-    every: float
+    seconds: float
+    on_saved: Callable[[], None] = lambda: None
+    urgent: bool = False
+
+    @property
+    def every(self) -> float:
+        return 0.0 if self.urgent else self.seconds
 
     @property
     def path(self) -> str:
@@ -80,10 +90,39 @@ class Progress:
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **arrays)
         self.store.write(self.path, buffer.getvalue())
+        if self.urgent:
+            self.urgent = False
+            self.on_saved()
 
     def clear(self) -> None:
         if self.store.exists(self.path):
             self.store.delete(self.path)
+
+
+@dataclass(frozen=True)
+class SaveRequests:
+    """Tells the trials of a run to save their progress soon: all of them, or those on one node.
+
+    The requests lie in Ray's own key-value store, so that a look costs little and leaves no file.
+    """
+
+    run_id: str
+
+    def ask(self, node_id: str = "") -> None:
+        """Asks the trials on a node; by default those on all nodes."""
+        from ray.experimental.internal_kv import _internal_kv_put
+
+        _internal_kv_put(f"{self.run_id}/{node_id}", b"save", namespace="flatleak")
+
+    def asked(self) -> tuple[bool, bool]:
+        """Whether all trials were asked, and whether those on this node were."""
+        import ray
+        from ray.experimental.internal_kv import _internal_kv_exists
+
+        def said(node_id: str) -> bool:
+            return bool(_internal_kv_exists(f"{self.run_id}/{node_id}", namespace="flatleak"))
+
+        return said(""), said(ray.get_runtime_context().get_node_id())
 
 
 @dataclass(frozen=True)
@@ -168,15 +207,22 @@ def _train(block: Block, job: Job, dataset: Any, failed_before: int) -> None:
     from trainables.training import train_task
 
     job.runtime.use_threads()
-    progress = Progress(job.store, block.address, job.progress_seconds)
-    last_report = time.monotonic()
+    requests, seen = SaveRequests(job.run_id), (False, False)
+    last_report, latest = time.monotonic(), {"replicas": 0.0}
+    progress = Progress(
+        job.store, block.address, job.progress_seconds, lambda: tune.report({**latest, "saved": True})
+    )
 
     def on_epoch(done: float, loss: float) -> None:
-        nonlocal last_report
+        nonlocal last_report, latest, seen
         _show(block)  # Ray puts its own title back whenever Tune asks for the next report
+        latest = {"replicas": done, "loss": loss}
         if time.monotonic() - last_report > REPORT_EVERY:
             last_report = time.monotonic()
-            tune.report({"replicas": done, "loss": loss})
+            asked = requests.asked()
+            progress.urgent = progress.urgent or asked != seen
+            seen = asked
+            tune.report(latest)
 
     figures: dict[str, float] = {}
     if not job.store.exists(block.address.path):  # else a death between record and report

@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from sweep.commands.app import Directory, Json, app, errors, example, require_sweep, show_code
+from sweep.commands.application import Directory, Json, app, errors, example, require_sweep, show_code
+from sweep.runner import stopping
 
 
 @app.command(**example("flatleak audit predictions.npz --attack lira --attack my_attacks:score"))
@@ -35,6 +36,7 @@ def audit(
     It draws `report.html`, too. Without `--attack` it runs the attacks of the sweep's spec; those of every
     audit where it names none.
     """
+    stopping.shield()
     show_code({"--attack": attack})
     from analysis.report.html import write_report
     from trainables.storage import as_store
@@ -111,6 +113,8 @@ def serve(
 
     require_sweep(directory)
     serve_page(directory, port)
+    if stopping.terminated():
+        raise typer.Exit(stopping.exit_code())
 
 
 @app.command(**example("flatleak export runs/digits --format svg --figure front"))

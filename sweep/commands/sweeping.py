@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from typing import Any
 
 import typer
 from rich.markup import escape
 
-from sweep.commands.app import Address, Json, Out, Set, Spec, app, errors, example, raw_spec, validated
+from sweep.commands.application import (
+    Address,
+    Json,
+    Out,
+    Set,
+    Spec,
+    app,
+    errors,
+    example,
+    raw_spec,
+    say_how_to_go_on,
+    validated,
+)
+from sweep.runner import stopping
 
 
 @app.command(**example("flatleak run digits --set subsets.seeds=128 --out runs/digits"))
 def run(spec: Spec, out: Out = None, address: Address = None, set_: Set = [], as_json: Json = False) -> None:  # noqa: B006
     """Trains what is missing of a sweep, audits it and draws its report. Run again to go on or to add."""
+    stopping.shield()
     values = raw_spec(spec, set_)
-    try:
-        from sweep.runner.launch import run as run_sweep
+    from sweep.runner.launch import run as run_sweep
 
-        outcome = run_sweep(validated(values), out, address=address, console=errors)
-    except KeyboardInterrupt:  # here, for typer ends any that leaves a command without a word
-        _say_how_to_go_on()
-        raise typer.Exit(130) from None
+    outcome = run_sweep(validated(values), out, address=address, console=errors)
     if as_json:
         print(json.dumps(outcome.to_json()))
     else:
@@ -73,17 +81,10 @@ def _conclude(outcome: Any) -> None:
         why = f"{escape(done.fatal)}; what was trained is kept, run again when files can be written there"
         errors.print(f"[red]stopped:[/] {why}", soft_wrap=True)
     if done.interrupted:
-        _say_how_to_go_on()
+        say_how_to_go_on()
     elif not done.fatal:
         errors.print(
             f"{done.trained} replicas trained, {done.present} were there, in {outcome.seconds:.0f} s",
             style="dim",
         )
         print(f"{outcome.directory}/{REPORT}")
-
-
-def _say_how_to_go_on() -> None:
-    command = shlex.join(["flatleak", *sys.argv[1:]])
-    errors.print(
-        f"Stopped. Everything trained so far is kept; go on with\n  {escape(command)}", soft_wrap=True
-    )

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sweep.commands.app import Directory, Json, app, example
+from sweep.commands.application import Directory, Json, app, example
 
 
 @app.command(**example("flatleak status runs/digits --watch"))

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from sweep.cluster import require_local, resolve
-from sweep.runner import lease
+from sweep.runner import lease, stopping
 from sweep.runner.manifest import require_usable
 from sweep.runner.search import require_optuna
 from sweep.runner.stages import clear, named, step
@@ -40,8 +40,9 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """0 all there, 1 replicas given up, 130 interrupted."""
-        return 130 if self.trained.interrupted else int(bool(self.trained.failed or self.trained.fatal))
+        """0 all there, 1 replicas given up, 130 Ctrl+C, 143 SIGTERM."""
+        done = self.trained
+        return stopping.exit_code() if done.interrupted else int(bool(done.failed or done.fatal))
 
     def to_json(self) -> dict[str, Any]:
         done = self.trained
@@ -116,7 +117,7 @@ def run(
     )
     with (
         lease.hold(store) as held,
-        Trainer(spec, store, context, dataset, address, console, held.publish, list(spec.recipes)) as trainer,
+        Trainer(spec, store, context, dataset, address, console, held, list(spec.recipes)) as trainer,
     ):
         trained = _train(spec, trainer)
         if not trained.fatal:

@@ -116,6 +116,10 @@ class Lease:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+        self.release()
+
+    def release(self) -> None:
+        """Takes the lease away, where it is still the own one."""
         with suppress(OSError):
             now = driver(self._store)
             if now is not None and now.token == self._driver.token:

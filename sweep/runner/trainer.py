@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from math import ceil
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 
 from sweep.cluster import Cluster, Demand, connected, local_hardware
 from sweep.runner import manifest as manifests
+from sweep.runner import stopping
+from sweep.runner.lease import Lease
 from sweep.runner.plan import Inventory, cut, guided, take_stock
+from sweep.runner.secrets import keep_cloud_keys
 from sweep.runner.stages import named, step
 from sweep.runner.timing import DEVICE, Speed, Workload, measure, passes
 from sweep.spec.schema import SweepSpec
@@ -32,7 +34,12 @@ from trainables.engine.runtime import Runtime
 from trainables.recipe import Recipe
 from trainables.records import Context
 from trainables.storage import Store
-from trainables.trial import Block, Failures, Job, trial
+from trainables.trial import Block, Failures, Job, SaveRequests, trial
+
+if TYPE_CHECKING:
+    from sweep.watch.progress import Watch
+
+PATIENCE = 10.0  # seconds that Ray gets to end its trials once their progress is saved
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ class Trainer:
     dataset: Dataset
     address: str | None
     console: Console
-    publish: Callable[[dict[str, Any]], None]
+    held: Lease
     listed: list[Recipe]
     _open: ExitStack = field(default_factory=ExitStack)
     _cluster: Cluster | None = None
@@ -126,6 +133,25 @@ class Trainer:
             soft_wrap=True,
         )
         os._exit(1)
+
+    def _stop(self, watch: Watch) -> None:
+        """Lets trials save their progress; Ray may have got the same signal and answer no more."""
+        watch.stop()
+        end = threading.Timer(watch.GRACE + PATIENCE, self._end)
+        end.daemon = True
+        end.start()
+        self._open.callback(end.cancel)
+
+    def _end(self) -> None:
+        self.console.show_cursor()
+        self.console.print(
+            "[red]stopped:[/] Ray does not end; what was trained is kept, the same command goes on with "
+            f"{escape(str(self.store))}",
+            soft_wrap=True,
+        )
+        with suppress(OSError):
+            self.held.release()
+        os._exit(stopping.exit_code())
 
     def _remembered(self) -> Speed | None:
         """What an earlier run of this context measured. Its stack is binding: bits depend on it."""
@@ -213,17 +239,20 @@ class Trainer:
         )
         tally = Tally(blocks, {recipe_id: speed.replica(recipe) for recipe_id, recipe in by_id.items()})
         watch = Watch(
-            tally, lambda block, error: Failures(job, block).add(error, error, "the driver's", last=True)
+            tally,
+            lambda block, error: Failures(job, block).add(error, error, "the driver's", last=True),
+            SaveRequests(job.run_id),
         )
         present = stock.done.size - stock.missing
-        figures = Figures(self.spec.name, by_id, stock, tally, self.publish)
+        figures = Figures(self.spec.name, by_id, stock, tally, self.held.publish)
+        keep_cloud_keys()
         for name in ("ray.tune", "ray.train", "ray.air"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # failures are recorded
         with (
             tempfile.TemporaryDirectory(prefix="flatleak-tune-") as scratch,
             named(self.store, "training"),
             Bar(self.console, tally, present) as bar,
-            _interrupts_kept(),
+            stopping.softly(lambda: self._stop(watch)),
         ):
             trainable = tune.with_parameters(trial, job=job, dataset=self._data)
             trainable.__name__ = f"flatleak {self.spec.name}"  # what Ray's dashboard calls the actors
@@ -254,14 +283,3 @@ class Trainer:
             fatal=watch.fatal,
             set_aside=stock.set_aside,
         )
-
-
-@contextmanager
-def _interrupts_kept() -> Iterator[None]:
-    """Tune leaves its own SIGINT handler behind, which would swallow a Ctrl+C during the audit."""
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():  # else neither Tune nor this may set it
-            signal.signal(signal.SIGINT, before)

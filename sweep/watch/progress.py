@@ -20,7 +20,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from trainables.trial import Block
+from trainables.trial import Block, SaveRequests
 
 LINE_EVERY = 30.0  # seconds between lines where the output is no terminal
 
@@ -74,9 +74,16 @@ class Watch(Live, Stopper):
     """Keeps a Tally from Tune's events, and ends the run where going on is hopeless (no room, no storage)."""
 
     DEATHS = 10  # of a trial's processes, lost nodes aside, before it counts as its own fault
+    GRACE = 10.0  # seconds that trials get to save their progress before a run stops
+    LOOK_EVERY = 5.0  # seconds between looks for nodes that are drained
 
-    def __init__(self, tally: Tally, give_up: Any) -> None:
-        self.tally, self._give_up = tally, give_up
+    def __init__(self, tally: Tally, give_up: Any, requests: SaveRequests) -> None:
+        self.tally, self._give_up, self._requests = tally, give_up, requests
+        self._stopping: float | None = None
+        self._asked = False
+        self._unsaved: set[int] = set()
+        self._draining: set[str] = set()
+        self._looked = 0.0
         self._actors: dict[int, str] = {}
         self.died_on: dict[int, list[str]] = {}
         self.fatal: str | None = None
@@ -84,18 +91,40 @@ class Watch(Live, Stopper):
     def __call__(self, _trial_id: str, _result: dict[str, Any]) -> bool:
         return False
 
+    def stop(self) -> None:
+        """Ends the run once its trials have saved their progress, or after ``GRACE`` seconds."""
+        self._stopping = time.monotonic()
+
     def stop_all(self) -> bool:
-        return self.fatal is not None
+        return self.fatal is not None or self._saved
+
+    @property
+    def _saved(self) -> bool:
+        if self._stopping is None:
+            return False
+        return not self._unsaved or time.monotonic() - self._stopping > self.GRACE
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        if self._stopping is not None and not self._asked:
+            self._asked = True
+            self._requests.ask()
+        if time.monotonic() - self._looked > self.LOOK_EVERY:
+            self._looked = time.monotonic()
+            for node in _draining_nodes() - self._draining:
+                self._draining.add(node)
+                self._requests.ask(node)
 
     def on_trial_result(self, *_: Any, **event: Any) -> None:
         block, result = _block(event), event["result"]
         self.tally.replicas[block] = result.get("replicas", 0.0)
+        (self._unsaved.discard if "saved" in result else self._unsaved.add)(block)
         self.fatal = result.get("fatal", self.fatal)
         if result.get("failed"):
             self.tally.failed.add(block)
 
     def on_trial_complete(self, *_: Any, **event: Any) -> None:
         self.tally.finished.add(_block(event))
+        self._unsaved.discard(_block(event))
 
     def on_trial_start(self, *_: Any, **event: Any) -> None:
         self._actors[_block(event)] = event["trial"].temporary_state.ray_actor._actor_id.hex()
@@ -103,6 +132,7 @@ class Watch(Live, Stopper):
     def on_trial_recover(self, *_: Any, **event: Any) -> None:
         """A process died or an attempt failed, on a node that Ray may only later find to be lost."""
         block = _block(event)
+        self._unsaved.discard(block)
         self.tally.replicas[block] = 0.0
         self.died_on.setdefault(block, []).append(_node_of(self._actors.get(block)))
         if self.deaths(block) >= self.DEATHS:
@@ -132,6 +162,13 @@ def _latest_error(trial: Any) -> str:
         return Path(trial.error_file).read_text().rpartition("Failure # ")[2].partition("\n")[2].strip()
     except OSError as error:
         return f"unknown ({error})"
+
+
+def _draining_nodes() -> set[str]:
+    """Nodes that Ray was told will go, as after a spot warning."""
+    from ray.experimental.internal_kv import internal_kv_get_gcs_client
+
+    return set(internal_kv_get_gcs_client().get_draining_nodes())
 
 
 def _node_of(actor: str | None) -> str:

@@ -212,7 +212,7 @@ def test_a_node_crashes_mid_trial(cluster: Any, drive: Any, undisturbed: Path) -
     assert not list(driver.directory.glob("failures/*/*.json"))
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl+C"])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["kill -9", "SIGTERM"])
 def test_the_driver_dies_and_runs_again(
     cluster: Any, drive: Any, undisturbed: Path, how: signal.Signals
 ) -> None:
@@ -220,7 +220,7 @@ def test_the_driver_dies_and_runs_again(
     driver.wait_for(lambda: len(driver.records()) >= 2)
     driver.process.send_signal(how)
     code, _ = driver.finish()
-    assert code == (130 if how == signal.SIGINT else -signal.SIGKILL)
+    assert code == (143 if how == signal.SIGTERM else -signal.SIGKILL)
     wait_until(lambda: not trial_processes(cluster))  # they may finish a record before Ray ends them
     before = driver.records()
     assert len(before) < 12

@@ -7,8 +7,11 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,7 @@ import pytest
 
 from sweep import SweepSpec, run
 from sweep.watch.status import status
-from tests.helpers.servers import S3, aws_environment, environment, refusing
+from tests.helpers.servers import S3, aws_environment, environment, refusing, wait_for
 from trainables.records import Address
 from trainables.storage import Store
 
@@ -33,26 +36,56 @@ SPEC = {
 }
 
 
-def flatleak(*arguments: str, endpoint: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "sweep.cli", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=250,
-        env=environment(**aws_environment(endpoint), RAY_AUTH_TOKEN="t0ken-that-must-appear-nowhere"),
-        check=False,
+TOKEN = "t0ken-that-must-appear-nowhere"
+SECRET = re.compile(rb"must-appear-nowhere|AKIATEST")
+
+
+def flatleak(*arguments: str, endpoint: str, temp: Path) -> bytes:
+    """Runs the command on a Ray of its own below ``temp``.
+
+    Returns:
+        What it printed, and what Ray's dashboard said of actors and tasks meanwhile.
+    """
+    env = environment(
+        **aws_environment(endpoint),
+        AWS_SESSION_TOKEN="session-that-must-appear-nowhere",
+        RAY_AUTH_TOKEN=TOKEN,
+        RAY_TMPDIR=str(temp),
     )
-    assert done.returncode == 0, done.stderr
-    assert "must-appear-nowhere" not in done.stdout + done.stderr
-    return done
+    command, log, said = [sys.executable, "-m", "sweep.cli", *arguments], temp / "log", set()
+    with open(log, "wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=env)
+        try:
+            while process.poll() is None:
+                time.sleep(0.5)
+                if url := re.search(r"dashboard: (\S+)", log.read_text()):
+                    for kind in ("actors", "tasks", "workers"):
+                        with suppress(OSError):  # it ends with the command
+                            said.add(wait_for(f"{url[1]}/api/v0/{kind}?detail=1", 0, TOKEN))
+        finally:
+            process.kill()
+    assert process.wait() == 0, log.read_text()
+    return log.read_bytes() + b"".join(said)
+
+
+@pytest.fixture
+def temp() -> Iterator[Path]:
+    """A folder with a short name: Unix sockets below it have a limit of 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="s3") as folder:
+        yield Path(folder)
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_a_sweep_on_s3_equals_one_on_disk(s3: S3, tmp_path: Path) -> None:
+def test_a_sweep_on_s3_equals_one_on_disk(s3: S3, tmp_path: Path, temp: Path) -> None:
     spec = tmp_path / "spec.yaml"
     spec.write_text(json.dumps(SPEC))
     with refusing(s3.endpoint, 5) as hesitant:
-        flatleak("run", str(spec), "--out", s3.uri("runs/far"), endpoint=hesitant)
+        said = flatleak("run", str(spec), "--out", s3.uri("runs/far"), endpoint=hesitant, temp=temp)
+    assert b"flatleak far" in said
+    assert not SECRET.search(said)
+    logs = [path for path in temp.rglob("*") if path.is_file()]
+    assert any(path.name == "runtime_env_agent.log" for path in logs)
+    assert [path for path in logs if SECRET.search(path.read_bytes())] == []
     run(SweepSpec.of(SPEC), tmp_path / "near", analyse=False)
     far, near = Store.at(s3.uri("runs/far")), Store.at(tmp_path / "near")
     assert [entry.path for entry in far.list("records")] == [entry.path for entry in near.list("records")]
@@ -67,8 +100,7 @@ def test_a_sweep_on_s3_equals_one_on_disk(s3: S3, tmp_path: Path) -> None:
     now = status(far)
     assert (now.done, now.total, now.driver) == (16, 16, None)
 
-    secret = re.compile(rb"must-appear-nowhere|AKIATEST")
-    assert [entry.path for entry in far.list() if secret.search(far.read(entry.path))] == []
+    assert [entry.path for entry in far.list() if SECRET.search(far.read(entry.path))] == []
 
 
 def test_a_storage_that_stays_away_ends_the_run_in_one_line_and_loses_nothing(s3: S3, tmp_path: Path) -> None:

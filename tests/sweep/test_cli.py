@@ -18,7 +18,8 @@ import typer
 from scipy.special import logsumexp
 from sklearn.metrics import roc_auc_score
 
-from sweep.cli import app, main
+from sweep.cli import main
+from sweep.commands import app
 from sweep.spec.schema import shipped
 from tests.helpers.servers import S3, environment
 

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperGroup
+
+from sweep.runner import stopping
+
+
+class Commands(TyperGroup):
+    """Commands that Ctrl+C and SIGTERM end with one line; typer would end them without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            say_how_to_go_on()
+            raise typer.Exit(stopping.exit_code()) from None
+
 
 app = typer.Typer(
     name="flatleak",
+    cls=Commands,
     help="Which training recipe gives the best accuracy for the privacy that you can afford?",
     no_args_is_help=True,
     add_completion=False,
@@ -74,3 +92,10 @@ def require_sweep(directory: str) -> None:
     from trainables.storage import as_store
 
     require_manifest(as_store(directory))
+
+
+def say_how_to_go_on() -> None:
+    """What a signal ended goes on with the same command."""
+    command = shlex.join(["flatleak", *sys.argv[1:]])
+    kept = "everything trained so far is kept; " if "run" in sys.argv[1:2] else ""
+    errors.print(f"Stopped; {kept}go on with: {escape(command)}", soft_wrap=True)

@@ -1,0 +1,18 @@
+"""Keeps the keys of a cloud where they are: in the environment of the process that has them."""
+
+from __future__ import annotations
+
+PREFIX = "AWS_"
+
+
+def keep_cloud_keys() -> None:
+    """Keeps Tune from forwarding cloud credentials to trials.
+
+    Tune forwards some of the driver's variables in the runtime environment of its actors, which Ray writes
+    to ``runtime_env_agent.log`` on every node and shows in its dashboard. Processes of a Ray that is embedded
+    here inherit the variables all the same; nodes of a cluster need credentials of their own.
+    """
+    from ray.tune.execution import class_cache
+
+    forwarded = class_cache.ENV_VARS_TO_PROPAGATE
+    forwarded -= {name for name in forwarded if name.startswith(PREFIX)}

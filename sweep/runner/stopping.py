@@ -1,0 +1,123 @@
+"""Ctrl+C and SIGTERM: both end a command in the same way, first softly where there is something to save.
+
+SIGTERM is what Slurm, Kubernetes, systemd, ``timeout`` and spot instances send.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+PASSED_ON = signal.SIGUSR2  # what the main thread gets instead of SIGTERM where Ray runs
+
+_terminated = False
+
+
+def install() -> None:
+    """Lets SIGTERM raise KeyboardInterrupt, as Ctrl+C does; to be called first of all by a command."""
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def shield() -> None:
+    """Keeps SIGTERM from Ray, whose own handler prints a stack and aborts; before any thread is started.
+
+    All threads block the signal. One waits for it and passes it on to the main thread under another name.
+    """
+    signal.signal(PASSED_ON, _interrupt)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def wait() -> None:
+        while True:
+            signal.sigwait({signal.SIGTERM})
+            signal.pthread_kill(main, PASSED_ON)
+
+    threading.Thread(target=wait, name="flatleak-sigterm", daemon=True).start()
+
+
+def terminated() -> bool:
+    """Whether SIGTERM has come."""
+    return _terminated
+
+
+def exit_code() -> int:
+    """The shell's code of a command that a signal ended: 143 for SIGTERM, 130 for Ctrl+C."""
+    return 128 + (signal.SIGTERM if _terminated else signal.SIGINT)
+
+
+def _interrupt(number: int, _: FrameType | None) -> None:
+    _note(number)
+    raise KeyboardInterrupt
+
+
+def _note(number: int) -> None:
+    global _terminated
+    _terminated = _terminated or number in (signal.SIGTERM, PASSED_ON)
+
+
+@contextmanager
+def softly(stop: Callable[[], None]) -> Iterator[None]:
+    """Calls ``stop`` at the first Ctrl+C or SIGTERM inside; the second one interrupts at once.
+
+    Tune's own handler of Ctrl+C is kept out. A command that a shell started in its background ignores
+    Ctrl+C, and goes on to do so.
+    """
+    if threading.current_thread() is not threading.main_thread():  # only that one may set handlers
+        yield
+        return
+    asked = False
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            _interrupt(number, frame)
+        asked = True
+        _note(number)
+        stop()
+
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+    signals = (signal.SIGINT, signal.SIGTERM, PASSED_ON)
+    before: dict[int, Any] = {n: signal.getsignal(n) for n in signals}
+    for number, handler in before.items():
+        if callable(handler):
+            signal.signal(number, on_signal)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """Starts the processes of an embedded Ray in groups of their own, with SIGTERM as it was.
+
+    A terminal and ``timeout`` send signals to a whole group; Ray must live until progress is saved.
+    """
+    if sys.platform != "linux":  # elsewhere Ray finds its processes by their group when it ends them
+        yield
+        return
+    from ray._private import services
+
+    original = services.ConsolePopen
+
+    class Apart(original):  # type: ignore[misc, valid-type]
+        def __init__(self, *arguments: Any, preexec_fn: Callable[[], None], **options: Any) -> None:
+            def prepare() -> None:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+                preexec_fn()
+
+            super().__init__(*arguments, preexec_fn=prepare, process_group=0, **options)
+
+    services.ConsolePopen = Apart  # type: ignore[assignment, misc]
+    try:
+        yield
+    finally:
+        services.ConsolePopen = original  # type: ignore[misc]
