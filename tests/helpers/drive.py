@@ -1,7 +1,8 @@
 """A driver process that a test may kill: ``drive.py SPEC.json DIR ADDRESS`` trains, without the audit.
 
-Exits as ``flatleak run`` does, also after SIGTERM. The GPUs of the test cluster are made up, so training stays
-on the CPU. The outcome also says on which nodes trials ``died_on``; FLATLEAK_DEATHS is how many deaths one may have.
+Exits as ``flatleak run`` does, also after SIGTERM. The GPUs of the test cluster are made up, so training
+stays on the CPU. The outcome also says on which nodes trials ``died_on``; FLATLEAK_DEATHS is how many deaths
+one may have.
 """
 
 from __future__ import annotations
