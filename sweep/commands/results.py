@@ -106,7 +106,8 @@ def recommend(
 
 @app.command(**example("flatleak serve runs/digits --port 8700"))
 def serve(
-    directory: Directory, port: Annotated[int, typer.Option(help="On this machine only.")] = 8700
+    directory: Directory,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On this machine only.")] = 8700,
 ) -> None:
     """Shows the report in a browser and keeps it fresh while the sweep runs."""
     from analysis.report.serve import serve as serve_page

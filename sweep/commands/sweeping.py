@@ -87,4 +87,5 @@ def _conclude(outcome: Any) -> None:
             f"{done.trained} replicas trained, {done.present} were there, in {outcome.seconds:.0f} s",
             style="dim",
         )
-        print(f"{outcome.directory}/{REPORT}")
+        if done.replicas_there:  # else there was nothing to report
+            print(f"{outcome.directory}/{REPORT}")

@@ -189,6 +189,12 @@ def test_an_unknown_option_is_a_mistake_too(flatleak: Flatleak) -> None:
     assert "--out" in err
 
 
+def test_a_port_that_cannot_be_is_refused(flatleak: Flatleak) -> None:
+    code, _, err = flatleak("serve", "runs/digits", "--port", str(2**40))
+    assert code == 2
+    assert "65535" in err
+
+
 def test_a_truncated_manifest_is_named(flatleak: Flatleak, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"recipes": ')
     code, _, err = flatleak("status", ".")
