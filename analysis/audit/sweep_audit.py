@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from analysis.attacks import registry
+from analysis.audit import artefacts
 from analysis.audit.buckets import bucket_table, influence_table
 from analysis.audit.ensemble_audit import Audit, Options, audit
 from analysis.audit.proxies import proxy_table, risk_correlations
@@ -28,6 +29,7 @@ from analysis.statistics.intervals import holm, interval, p_value
 from trainables.directory import (
     NO_MANIFEST,
     NOTES,
+    RECORDS,
     Manifest,
     read_manifest,
     reference_recipe,
@@ -58,7 +60,14 @@ class Results:
     options: Mapping[str, Any]
     claims: bool = False
     audits: dict[str, Audit] = field(default_factory=dict)
+    audited: list[str] = field(default_factory=list)  # labels of what was not there yet
+    damaged: list[str] = field(default_factory=list)  # what was there, but not whole
     _restricted: dict[tuple[str, bytes], Audit] = field(default_factory=dict)
+
+    @property
+    def done(self) -> str:
+        """What was audited, in one line for who waits: ``"2 audited, 10 were there"``."""
+        return f"{len(self.audited)} audited, {len(self.audits) - len(self.audited)} were there"
 
     @property
     def confidence(self) -> float:
@@ -285,7 +294,9 @@ def audit_sweep(
     """Audits every ensemble of a sweep directory and writes ``results/``.
 
     ``options`` are those of `audit` and ``claims``, which adds the tables of published claims; they come
-    before the manifest's. ``on_recipe`` is told each label first.
+    before the manifest's. ``on_recipe`` is told the label of each recipe that is audited, first. A recipe
+    whose records, options and attacks are those of its last audit is not audited again: see
+    `analysis.audit.artefacts`. ``audited`` and ``damaged`` of the results say what was done.
     """
     store = as_store(directory)
     manifest = read_manifest(store) or NO_MANIFEST
@@ -296,14 +307,28 @@ def audit_sweep(
     claims = bool(options.pop("claims", False))
     results = Results(ensembles, manifest, options, claims)
 
+    sizes = {entry.path: entry.size for entry in store.list(RECORDS)}
+    workers = _workers(results.ensembles)
+    threads = max(1, _side_by_side(results.ensembles) // workers)
+
     def one(ensemble: Ensemble) -> Audit:
+        address = artefacts.address_of(ensemble, sizes, options)
+        if address:
+            there, problem = artefacts.load(store, ensemble.recipe_id, address)
+            if there is not None:
+                return there
+            if problem:
+                results.damaged.append(problem)
         if on_recipe:
             on_recipe(ensemble.label)
-        return audit(ensemble, **options)
+        results.audited.append(ensemble.label)
+        found = audit(ensemble, **options, threads=threads)
+        if address:
+            artefacts.save(store, ensemble.recipe_id, address, found)
+        return found
 
     # NumPy lets go of the interpreter lock while it sorts and multiplies; audits side by side whose products
     # each took all cores would wait for each other.
-    workers = _workers(results.ensembles)
     with threadpool_limits(1 if workers > 1 else None), ThreadPoolExecutor(workers) as pool:
         audits = pool.map(one, results.ensembles.values())
         results.audits = dict(zip(results.ensembles, audits, strict=True))
@@ -312,6 +337,11 @@ def audit_sweep(
 
 
 def _workers(ensembles: Mapping[str, Ensemble]) -> int:
-    """Audits at a time: one a core, as long as their arrays fit the memory that a sweep's audit may take."""
+    """Recipes at a time: one a core, as long as their arrays fit the memory that a sweep's audit may take."""
+    return min(len(ensembles), _side_by_side(ensembles))
+
+
+def _side_by_side(ensembles: Mapping[str, Ensemble]) -> int:
+    """Attacks at a time, of one recipe or of several."""
     largest = max(ensemble.members.size for ensemble in ensembles.values())
-    return max(1, min(os.cpu_count() or 1, len(ensembles), _MEMORY // (_BYTES_A_SCORE * largest)))
+    return max(1, min(os.cpu_count() or 1, _MEMORY // (_BYTES_A_SCORE * largest)))

@@ -39,6 +39,7 @@ def audit(
     stopping.shield()
     show_code({"--attack": attack})
     from analysis.report.html import write_report
+    from sweep.runner.launch import say_audited
     from trainables.storage import as_store
 
     if source.endswith(".npz") or Path(source).is_file():
@@ -55,6 +56,7 @@ def audit(
         if attack and store.exists(STATE):
             store.delete(STATE)  # or the next run would take these results for those of its spec
         results = audit_sweep(store, attacks=attack or None)
+    say_audited(errors, results)
     path = write_report(store)
     for warning in results.manifest.data.get("warnings", []):
         errors.print(f"[yellow]warning:[/] {escape(warning)}", soft_wrap=True, highlight=False)

@@ -25,6 +25,7 @@ from trainables.records import Context, content_id
 from trainables.storage import Store, as_store
 
 if TYPE_CHECKING:
+    from analysis.audit.sweep_audit import Results
     from trainables.data.dataset import Dataset
 
 AUDITED = {"context_id", "recipes", "reference", "seeds", "first_seed", "audit", "versions", "show_examples"}
@@ -168,12 +169,23 @@ def analyse_sweep(store: Store, dataset: Dataset, console: Console) -> None:
     state = _state(store)
     if not store.exists(STATE) or store.read(STATE) != state:
         with console.status("auditing") as status:
-            audit_sweep(store, on_recipe=lambda label: status.update(f"auditing {escape(label)}"))
+            results = audit_sweep(store, on_recipe=lambda label: status.update(f"auditing {escape(label)}"))
+        say_audited(console, results)
         with console.status("drawing the report"):
             save_pictures(store, dataset)
             write_report(store)
         store.write(STATE, state)
     show_front(console, read_table(store, "recipes"))
+
+
+def say_audited(console: Console, results: Results) -> None:
+    """Says how many recipes were audited, which audits were damaged, and which attacks were left out."""
+    for problem in results.damaged:
+        console.print(f"[yellow]{escape(problem)}[/]", soft_wrap=True, highlight=False)
+    for label, notes in results.notes["notes"].items():
+        for note in (n for n in notes if "left out, it raised" in n or "left out, attack " in n):
+            console.print(f"[yellow]{escape(f'{label}: {note}')}[/]", soft_wrap=True, highlight=False)
+    console.print(f"recipes: {results.done}", style="dim", highlight=False)
 
 
 def _state(store: Store) -> bytes:

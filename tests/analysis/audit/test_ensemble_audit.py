@@ -269,3 +269,44 @@ def test_importing_the_analysis_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def fails(_: Ensemble, __: np.ndarray) -> np.ndarray:
+    """An attack that does not work."""
+    raise IndexError("no such thing")
+
+
+def no_number(_: Ensemble, members: np.ndarray) -> np.ndarray:
+    """An attack that finds nothing."""
+    return np.full(members.shape, np.nan)
+
+
+def too_short(_: Ensemble, members: np.ndarray) -> np.ndarray:
+    """An attack that gives one score a replica."""
+    return np.zeros(len(members))
+
+
+@pytest.mark.parametrize(
+    ("attack", "why"),
+    [
+        ("fails", "it raised IndexError: no such thing"),
+        ("no_number", "no member or no non-member has a score"),
+        ("too_short", "attack 'too_short' returned float64 (32,); expected real scores (32, 120)"),
+    ],
+)
+def test_an_attack_of_ones_own_that_does_not_work_is_left_out_by_name(attack: str, why: str) -> None:
+    ensemble = ensemble_of(simulate(range(32)))
+    found = audit(ensemble, attacks=["confidence", f"{__name__}:{attack}"], resamples=50)
+    alone = audit(ensemble, attacks=["confidence"], resamples=50)
+    assert f"{attack}: left out, {why}" in found.notes
+    assert found.row == pytest.approx(alone.row, nan_ok=True)
+
+
+def test_attacks_side_by_side_give_the_same_figures() -> None:
+    ensemble = ensemble_of(simulate(range(16)))
+    one, two = (audit(ensemble, resamples=50, threads=threads) for threads in (1, 3))
+    assert list(one.row) == list(two.row)
+    assert one.row == pytest.approx(two.row, rel=0, abs=0, nan_ok=True)
+    assert one.notes == two.notes
+    for name in ("metrics", "examples", "roc", "scores"):
+        pd.testing.assert_frame_equal(getattr(one, name), getattr(two, name), check_exact=True)

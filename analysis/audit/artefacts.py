@@ -1,0 +1,109 @@
+"""Finished audits of single recipes, kept beside the results while what they follow from stays the same."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.attacks import registry
+from analysis.audit.ensemble_audit import Audit, Options
+from analysis.ensemble import Ensemble
+from trainables.records import RecordFile, content_id
+from trainables.storage import Store
+
+FORMAT = 1
+_TABLES = ("metrics", "examples", "roc", "scores")
+
+
+def path_of(recipe_id: str) -> str:
+    """Where the audit of a recipe lies, one a recipe."""
+    return f"results/audits/{recipe_id}.npz"
+
+
+def address_of(ensemble: Ensemble, sizes: Mapping[str, int], options: Mapping[str, Any]) -> str | None:
+    """Names what an audit follows from: records, options, attacks and the release.
+
+    Args:
+        ensemble: the replicas of one recipe.
+        sizes: bytes of every record by its path; the path says recipe, context and subset seeds.
+        options: those of `audit`. The reference and the risk shown are none of them.
+
+    Returns:
+        Ten hexadecimal digits; None where it cannot be told: replicas in memory, code without a file.
+    """
+    records = []
+    for block in ensemble.blocks:
+        if not isinstance(block.source, RecordFile) or block.source.path not in sizes:
+            return None
+        rows = np.asarray(block.rows).tolist()
+        records.append([block.source.path, sizes[block.source.path], rows])
+    attacks = {}
+    for name, attack in registry.resolve(options.get("attacks")).items():
+        code = "" if attack is registry.ATTACKS.get(name) else _code(attack)
+        if code is None:
+            return None
+        attacks[name] = code
+    plain = Options(
+        **{k: v for k, v in options.items() if k in Options.__dataclass_fields__ and k != "attacks"}
+    )
+    chosen = {k: v for k, v in vars(plain).items() if k != "attacks"}
+    release = [FORMAT, version("flatleak")]
+    return content_id(
+        {"records": records, "order": [*attacks], "attacks": attacks, "options": chosen, "release": release}
+    )
+
+
+def _code(attack: registry.Attack) -> str | None:
+    """Hash of the file that holds an attack of one's own."""
+    try:
+        file = inspect.getsourcefile(inspect.unwrap(attack.function))
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None
+    except (TypeError, OSError):
+        return None
+
+
+def save(store: Store, recipe_id: str, address: str, found: Audit) -> None:
+    """Puts an audit in place, whole or not at all."""
+    members = {f"draws/{name}": draws for name, draws in found.draws.items()}
+    for name in _TABLES:
+        buffer = io.BytesIO()
+        getattr(found, name).to_parquet(buffer, index=False)
+        members[name] = np.frombuffer(buffer.getvalue(), np.uint8)
+    about = {"address": address, "row": found.row, "notes": found.notes, "draws": [*found.draws]}
+    archive = io.BytesIO()
+    np.savez(archive, allow_pickle=False, about=np.array(json.dumps(about)), **members)
+    store.write(path_of(recipe_id), archive.getvalue())
+
+
+def load(store: Store, recipe_id: str, address: str) -> tuple[Audit | None, str]:
+    """Reads an audit that is there.
+
+    Returns:
+        The audit, or None where it is missing, follows from something else, or is damaged; and what is wrong
+        with a damaged one, else "".
+    """
+    try:
+        data = store.read(path_of(recipe_id))
+    except FileNotFoundError:
+        return None, ""
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            about = json.loads(str(archive["about"]))
+            if about["address"] != address:
+                return None, ""
+            tables = {name: pd.read_parquet(io.BytesIO(archive[name].tobytes())) for name in _TABLES}
+            draws = {name: archive[f"draws/{name}"] for name in about["draws"]}
+            return Audit(row=about["row"], draws=draws, notes=about["notes"], **tables), ""
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        told = " ".join(str(error).split())
+        return None, f"{store}/{path_of(recipe_id)} is damaged ({told}), audited again"

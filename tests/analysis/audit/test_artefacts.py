@@ -1,0 +1,98 @@
+"""Audits that are kept: the same tables again, and only what changed is audited."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.audit import artefacts
+from analysis.audit.sweep_audit import Results, audit_sweep
+from tests.helpers.simulated_records import simulate
+from trainables.records import Address, content_id, write_record
+from trainables.storage import Store
+
+KNOBS = [{"optimizer": "sgd"}, {"optimizer": "sam", "rho": 0.1}, {"optimizer": "sam", "rho": 0.2}]
+
+
+def put(store: Store, recipes: int, seeds: int = 16, **manifest: object) -> None:
+    """Records of so many recipes and their manifest."""
+    for knobs in KNOBS[:recipes]:
+        record = simulate(range(seeds), n=60, m=40, recipe=knobs)  # type: ignore[arg-type]
+        write_record(store, Address(content_id(knobs), record.context.context_id, 0, seeds - 1), record)
+    values = {
+        "context_id": record.context.context_id,
+        "recipes": {content_id(k): k for k in KNOBS[:recipes]},
+        "seeds": seeds,
+        "audit": {"attacks": ["lira", "confidence"], "resamples": 50},
+        **manifest,
+    }
+    store.write("manifest.json", json.dumps(values).encode())
+
+
+def tables(results: Results) -> list[pd.DataFrame]:
+    """What was found, bit for bit."""
+    return [results.recipes, results.comparisons, *map(results.stacked, ("metrics", "roc", "scores"))]
+
+
+def test_only_what_changed_is_audited_and_the_tables_are_those_of_a_whole_audit(tmp_path: Path) -> None:
+    store = Store.at(tmp_path / "grows")
+    put(store, 2)
+    first = audit_sweep(store)
+    assert first.done == "2 audited, 0 were there"
+    put(store, 3, reference=content_id(KNOBS[1]))
+    grown = audit_sweep(store)
+    assert grown.audited == ["sam rho=0.2"]
+    fresh = Store.at(tmp_path / "fresh")
+    put(fresh, 3, reference=content_id(KNOBS[1]))
+    for found, expected in zip(tables(grown), tables(audit_sweep(fresh)), strict=True):
+        pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    for name, draws in audit_sweep(store).audits[content_id(KNOBS[0])].draws.items():
+        np.testing.assert_array_equal(draws, first.audits[content_id(KNOBS[0])].draws[name])
+    assert audit_sweep(store, resamples=60).done == "3 audited, 0 were there"
+
+
+@pytest.mark.parametrize("data", [b"", b"PK", None])
+def test_a_damaged_audit_is_made_again_and_said(tmp_path: Path, data: bytes | None) -> None:
+    store = Store.at(tmp_path)
+    put(store, 2)
+    whole = audit_sweep(store)
+    path = artefacts.path_of(content_id(KNOBS[0]))
+    store.write(path, store.read(path)[:-2000] if data is None else data)
+    again = audit_sweep(store)
+    assert again.audited == ["sgd"]
+    assert len(again.damaged) == 1
+    assert path in again.damaged[0]
+    for found, expected in zip(tables(again), tables(whole), strict=True):
+        pd.testing.assert_frame_equal(found, expected, check_exact=True)
+
+
+def test_an_attack_of_ones_own_is_run_again_when_its_file_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = tmp_path / "kept_attack.py"
+    code.write_text("def score(signals, members):\n    return signals.signal('train', 'margin')[:, 0]\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    store = Store.at(tmp_path / "sweep")
+    put(store, 2)
+    options = {"attacks": ["kept_attack:score"]}
+    assert audit_sweep(store, **options).done == "2 audited, 0 were there"
+    assert audit_sweep(store, **options).done == "0 audited, 2 were there"
+    code.write_text(code.read_text() + "# changed\n")
+    assert audit_sweep(store, **options).done == "2 audited, 0 were there"
+
+
+def test_another_record_is_another_audit(tmp_path: Path) -> None:
+    store = Store.at(tmp_path)
+    put(store, 2)
+    audit_sweep(store)
+    record = simulate(range(16, 20), n=60, m=40, recipe=KNOBS[0])
+    write_record(store, Address(content_id(KNOBS[0]), record.context.context_id, 16, 19), record)
+    put(store, 2, seeds=16)
+    assert audit_sweep(store).done == "0 audited, 2 were there"  # beyond the manifest's seeds
+    values = json.loads(store.read("manifest.json")) | {"seeds": 20}
+    store.write("manifest.json", json.dumps(values).encode())
+    assert audit_sweep(store).audited == ["sgd"]
