@@ -6,6 +6,9 @@ from sweep.commands import sweeping  # noqa: F401
 
 # isort: split
 from sweep.commands import results, watching  # noqa: F401
+
+# isort: split
+from sweep.commands import upkeep  # noqa: F401
 from sweep.commands.application import app, errors
 
 __all__ = ["app", "errors"]
