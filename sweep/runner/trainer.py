@@ -109,7 +109,8 @@ class Trainer:
         blocks = self._cut(stock, by_id, speed, cluster)
         begin = time.monotonic()
         trained = self._fit(blocks, stock, by_id, speed)
-        self._write_manifest(speed, trained.trained * 3600 / (time.monotonic() - begin))
+        if trained.trained and not trained.fatal:  # a storage that takes no files takes no manifest either
+            self._write_manifest(speed, trained.trained * 3600 / (time.monotonic() - begin))
         return trained
 
     def _connect(self) -> Cluster:
