@@ -3,9 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 export RAY_USAGE_STATS_ENABLED = 0
 
-export DATA
+export DATA EXTRA
 
-.PHONY: demo test test-gpu lint findings clean
+.PHONY: demo test test-gpu lint findings findings-gpu clean
 
 demo: .venv/installed
 	$(BIN)/flatleak run digits --out runs/digits
@@ -25,6 +25,9 @@ lint: .venv/installed-test
 findings: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[search]'
 	bash docs/studies.sh
+
+findings-gpu: .venv/installed
+	bash docs/studies-gpu.sh
 
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "flatleak needs Python 3.11 or later; run make PYTHON=/path/to/python3.11")'
