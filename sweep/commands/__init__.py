@@ -5,6 +5,9 @@ from __future__ import annotations
 from sweep.commands import sweeping  # noqa: F401
 
 # isort: split
+from sweep.commands import planning  # noqa: F401
+
+# isort: split
 from sweep.commands import results, watching  # noqa: F401
 
 # isort: split

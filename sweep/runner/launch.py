@@ -21,7 +21,7 @@ from sweep.watch.front_table import show_front
 from sweep.watch.loading import loading_bar
 from sweep.watch.loggers import make_loggers
 from trainables.directory import RECORDS, STATE, read_table, require_manifest
-from trainables.records import Context, content_id
+from trainables.records import content_id
 from trainables.storage import Store, as_store
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def run(
     attacks.resolve(spec.attacks)
     if resolve(address) == "local":
         require_local(spec.resources.demand)
-    dataset = _load(spec, store, console)
+    dataset = load(spec, store, console)
     model = resolve_model(spec.model)
     with step(store, console, f"trying model {model['name']}"):
         check([*spec.recipes, *spec.corners], dataset, model, spec.subsets.rule, spec.queries)
@@ -107,15 +107,7 @@ def run(
     for name, logger in zip(spec.loggers, loggers, strict=True):
         with step(store, console, f"opening logger {name}"):
             logger.setup()
-    context = Context(
-        dataset=spec.dataset,
-        fingerprint=dataset.fingerprint,
-        model=model,
-        subsets=spec.subsets.rule,
-        sweep_seed=spec.sweep_seed,
-        queries=spec.queries,
-        curvature=spec.curvature,
-    )
+    context = spec.context(dataset.fingerprint)
     with (
         lease.hold(store) as held,
         Trainer(spec, store, context, dataset, address, console, held, list(spec.recipes)) as trainer,
@@ -128,8 +120,8 @@ def run(
     return Outcome(str(store), trained, time.monotonic() - started)
 
 
-def _load(spec: SweepSpec, store: Store, console: Console) -> Dataset:
-    """The data set, under a bar."""
+def load(spec: SweepSpec, store: Store | None, console: Console) -> Dataset:
+    """The data set, under a bar. A failure is kept in the store, where there is one."""
     from trainables.data.dataset import load_dataset
 
     doing = f"loading dataset {spec.dataset['name']}"

@@ -19,15 +19,15 @@ from trainables.storage import Store
 
 
 @contextmanager
-def step(store: Store, console: Console, doing: str) -> Iterator[None]:
+def step(store: Store | None, console: Console, doing: str) -> Iterator[None]:
     """A ``named`` step that is shown while it lasts."""
     with named(store, doing), console.status(escape(doing)):
         yield
 
 
 @contextmanager
-def named(store: Store, doing: str) -> Iterator[None]:
-    """Says what was being done where it fails.
+def named(store: Store | None, doing: str) -> Iterator[None]:
+    """Says what was being done where it fails. Without a store nothing is written.
 
     Raises:
         UserError: raised inside, here or in a task of Ray's, whose own text of it is a whole traceback.
@@ -39,6 +39,8 @@ def named(store: Store, doing: str) -> Iterator[None]:
         cause, says = _cause(error), reason(error)
         if isinstance(cause, UserError):
             raise cause from None
+        if store is None:
+            raise RunError(f"{doing}: {says}") from error
         kept = _keep(store, {"step": doing, "error": says, "traceback": _public(traceback.format_exc())})
         raise RunError(f"{doing}: {says.rstrip('.')}; {kept}") from error
 

@@ -16,6 +16,7 @@ from trainables.records import Context
 
 if TYPE_CHECKING:
     from sweep.spec.schema import SweepSpec
+    from trainables.directory import Manifest
     from trainables.engine.calibration import Calibration
 
 # What a manifest's hardware says of the GPU; see `trainables.engine.hardware`.
@@ -41,6 +42,14 @@ class Speed:
     def replica(self, recipe: Recipe) -> float:
         """Seconds of one replica of this recipe; relative to others where nothing was measured."""
         return passes(recipe) * (self.seconds_per_pass or 1.0)
+
+
+def remembered(manifest: Manifest | None, context_id: str) -> Speed | None:
+    """What an earlier run of this context measured, by the manifest of the sweep directory."""
+    if manifest is None or manifest.context_id != context_id or not manifest.stack:
+        return None
+    known = {key: value for key, value in manifest.hardware.items() if key in DEVICE}
+    return Speed(manifest.stack, manifest.seconds_per_pass, manifest.compile, known)
 
 
 def passes(recipe: Recipe) -> float:
@@ -89,7 +98,7 @@ def measure(
         step: Names what is being done.
         say: Tells what was found.
     """
-    runtime = _settled(work.runtime, remembered)
+    runtime = settled(work.runtime, remembered)
     seconds = remembered.seconds_per_pass if remembered else None
     open_ended = "auto" in (runtime.stack, runtime.compile)
     if isinstance(runtime.stack, int) and not open_ended and (seconds or spec.block != "auto"):
@@ -105,7 +114,7 @@ def measure(
     return Speed(found.stack, found.seconds_per_replica / passes(work.recipe), found.compile, device)
 
 
-def _settled(runtime: Runtime, remembered: Speed | None) -> Runtime:
+def settled(runtime: Runtime, remembered: Speed | None) -> Runtime:
     """With what was measured before, and without compiling where there is no GPU to compile for."""
     if remembered and runtime.stack == "auto":
         runtime = replace(runtime, stack=remembered.stack)

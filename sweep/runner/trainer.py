@@ -25,7 +25,7 @@ from sweep.runner.lease import Lease
 from sweep.runner.plan import Inventory, cut, guided, take_stock
 from sweep.runner.secrets import keep_cloud_keys
 from sweep.runner.stages import named, step
-from sweep.runner.timing import DEVICE, Speed, Workload, measure, passes
+from sweep.runner.timing import Speed, Workload, measure, passes, remembered
 from sweep.spec.schema import SweepSpec
 from sweep.watch.loggers import make_loggers
 from trainables.data.dataset import Dataset
@@ -156,13 +156,7 @@ class Trainer:
 
     def _remembered(self) -> Speed | None:
         """What an earlier run of this context measured. Its stack is binding: bits depend on it."""
-        previous = read_manifest(self.store)
-        if self._speed or not previous or previous.context_id != self.context.context_id:
-            return self._speed
-        if not previous.stack:
-            return None
-        known = {key: value for key, value in previous.hardware.items() if key in DEVICE}
-        return Speed(previous.stack, previous.seconds_per_pass, previous.compile, known)
+        return self._speed or remembered(read_manifest(self.store), self.context.context_id)
 
     def _measure(self, recipe: Recipe, replicas: float, cluster: Cluster) -> Speed:
         if self._speed is None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_origin
 
 import yaml
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -21,6 +21,9 @@ from trainables.errors import UserError, first_line
 from trainables.recipe import Recipe
 from trainables.registry import nearest
 from trainables.section import Section
+
+if TYPE_CHECKING:
+    from trainables.records import Context
 
 SHIPPED = files("sweep.spec") / "shipped"
 
@@ -225,6 +228,21 @@ class SweepSpec(Section):
     def to_yaml(self) -> str:
         """The spec with every default that was not changed left out; ``of`` reads it back equal."""
         return yaml.safe_dump(self.model_dump(mode="json", exclude_defaults=True), sort_keys=False)
+
+    def context(self, fingerprint: str) -> Context:
+        """What decides its replicas besides recipes and seeds, on data with this fingerprint."""
+        from trainables.models import resolve_model
+        from trainables.records import Context
+
+        return Context(
+            dataset=self.dataset,
+            fingerprint=fingerprint,
+            model=resolve_model(self.model),
+            subsets=self.subsets.rule,
+            sweep_seed=self.sweep_seed,
+            queries=self.queries,
+            curvature=self.curvature,
+        )
 
     @property
     def attacks(self) -> list[str]:

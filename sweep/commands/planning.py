@@ -1,0 +1,96 @@
+"""The command that says what a sweep will cost, and what it can tell."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+from rich.markup import escape
+from rich.table import Table
+
+from sweep.commands.application import (
+    Address,
+    Json,
+    Out,
+    Set,
+    Spec,
+    app,
+    errors,
+    example,
+    raw_spec,
+    validated,
+)
+from sweep.runner import stopping
+
+if TYPE_CHECKING:
+    from sweep.runner.estimate import Estimate
+
+
+@app.command(**example("flatleak plan cifar10 --gpus 8 --price 2.50"))
+def plan(
+    spec: Spec,
+    out: Out = None,
+    address: Address = None,
+    gpus: Annotated[int | None, typer.Option(min=1, help="Estimate the time on so many GPUs, too.")] = None,
+    price: Annotated[
+        float | None, typer.Option(min=0, help="Of a GPU for an hour; of a core where trials ask for no GPU.")
+    ] = None,
+    set_: Set = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """Says what is missing of a sweep, what it will cost, and what its replicas can tell.
+
+    It trains nothing but a few timed steps, where no earlier run measured any, and writes nothing.
+    """
+    stopping.shield()
+    values = raw_spec(spec, set_)
+    from sweep.runner.estimate import estimate
+
+    found = estimate(validated(values), out, address=address, gpus=gpus, price=price, console=errors)
+    if as_json:
+        print(json.dumps(found.to_json()))
+    else:
+        _show(Console(highlight=False), found)
+
+
+def _show(console: Console, found: Estimate) -> None:
+    table = _table("recipe", "there", "missing", "s a replica")
+    for r in found.recipes:
+        seconds = "unknown" if r.seconds is None else f"{r.seconds:.3g}"
+        table.add_row(escape(r.label), str(r.there), str(r.missing), seconds)
+    console.print(table, "")
+    table = _table("replicas", "AUC +-", "TPR at 0.1 % FPR +-")
+    for p in found.precision:
+        table.add_row(str(p.replicas), f"{p.auc:.2g} ({p.auc_from})", f"{p.tpr_at_01pct:.2g} ({p.tpr_from})")
+    console.print("what replicas can tell: half width of LiRA's 95 % intervals", table, "", sep="\n")
+    for line in _lines(found):
+        console.print(escape(line), soft_wrap=True)
+
+
+def _lines(found: Estimate) -> list[str]:
+    """The costs, and the whole in the last line."""
+    from sweep.runner.lease import age
+
+    lines = [f"seconds a replica: {found.measured}", *(f"note: {note}" for note in found.notes)]
+    if found.gpus_seconds is not None:
+        lines.append(f"wall time on {found.gpus} GPUs: about {age(found.gpus_seconds)}")
+    if found.hours is not None:
+        money = "" if found.money is None else f", {found.money:.2f} at {found.price:g} an hour"
+        lines.append(f"{found.unit} hours: {found.hours:.3g}{money}")
+    lines.append(f"storage: {decimal(found.bytes_there)} there, {decimal(found.bytes_missing)} to come")
+    last = f"{found.there} replicas there, {found.missing} missing"
+    if found.missing:
+        wall = "unknown" if found.wall_seconds is None else f"about {age(found.wall_seconds)}"
+        last += f"; wall time: {wall}" + (f", {found.slots} trials at once" if found.slots else "")
+    return [*lines, last]
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column(first)
+    for name in others:
+        table.add_column(name, justify="right")
+    return table
