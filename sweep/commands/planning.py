@@ -78,7 +78,7 @@ def _lines(found: Estimate) -> list[str]:
     if found.gpus_seconds is not None:
         lines.append(f"wall time on {found.gpus} GPUs: about {age(found.gpus_seconds)}")
     if found.hours is not None:
-        money = "" if found.money is None else f", {found.money:.2f} at {found.price:g} an hour"
+        money = "" if found.money is None else f", {found.money:.4g} at {found.price:g} an hour"
         lines.append(f"{found.unit} hours: {found.hours:.3g}{money}")
     lines.append(f"storage: {decimal(found.bytes_there)} there, {decimal(found.bytes_missing)} to come")
     last = f"{found.there} replicas there, {found.missing} missing"

@@ -31,11 +31,12 @@ if TYPE_CHECKING:
 
     from trainables.data.dataset import Dataset
 
-# Half widths of the 95 % interval of LiRA's AUC and TPR at 0.1 % FPR, by the number of replicas: 1.96
-# times the standard deviation over 200 simulated sweeps of 1,000 examples in complementary halves. Margins are N(b, 1),
-# of members N(b + s, 1); b ~ N(0, 1) and s ~ Exp(mean 0.5) are drawn once, by numpy's default_rng(0), and the
-# attack is `analysis.attacks.lira` with variance="auto". Its mean AUC is 0.61 with 16 replicas and 0.64 with
-# 128, its mean TPR 0.021 to 0.029. Other data, leaks and numbers of examples give other widths.
+# Half widths of the 95 % interval of LiRA's AUC and TPR at 0.1 % FPR, by the number of replicas: 1.96 times
+# the standard deviation over 200 simulated sweeps of 1,000 examples in complementary halves. Margins are
+# N(b, 1), of members N(b + s, 1); b ~ N(0, 1) and s ~ Exp(mean 0.5) are drawn once, by numpy's
+# default_rng(0), and the attack is `analysis.attacks.lira` with variance="auto". Its mean AUC is 0.61 with
+# 16 replicas and 0.64 with 128, its mean TPR 0.021 to 0.029. Other data, leaks and numbers of examples give
+# other widths.
 SIMULATED = {
     16: (0.0109, 0.0068),
     32: (0.0066, 0.0054),
