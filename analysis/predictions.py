@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.subsets import Subsets
-from trainables.directory import Manifest, read_manifest, write_manifest
+from trainables.directory import Manifest, read_manifest, require_usable, write_manifest
 from trainables.errors import UserError
 from trainables.records import Address, Context, Record, Signals, content_id, write_record
 from trainables.registry import nearest
@@ -69,11 +69,12 @@ def audit_predictions(
     ``out`` is ``runs/<name of the file>`` by default; ``options`` are those of `results.audit_sweep`.
 
     Raises:
-        UserError: what is wrong with the file, or ``out`` holds another sweep.
+        UserError: what is wrong with the file, or ``out`` holds another sweep or other files.
     """
     from analysis.audit.sweep_audit import audit_sweep
 
     store = as_store(out or place_of(path))
+    require_usable(store)
     given = _Given(Path(path))
     record = _record(given)
     knobs = {"optimizer": "predictions", "file": Path(path).name}

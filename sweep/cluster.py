@@ -13,6 +13,7 @@ from typing import Any
 
 from sweep.runner import stopping
 from sweep.runner.head_watch import patience, watched
+from sweep.runner.preflight import require_listening
 from trainables.errors import UserError
 
 QUIET = {
@@ -45,6 +46,10 @@ class Cluster:
         """How many trials run at once on the node that takes the most."""
         return max((_fit(node, demand) for node in _nodes()), default=0)
 
+    def nodes(self, demand: Demand) -> list[dict[str, Any]]:
+        """The nodes that a trial fits on, as Ray describes them."""
+        return [node for node in _alive() if _fit(node["Resources"], demand)]
+
     def hardware(self, demand: Demand) -> dict[str, Any]:
         return {**local_hardware(), "nodes": len(_nodes()), "slots": self.slots(demand)}
 
@@ -57,17 +62,18 @@ def connected(address: str | None, on_lost: Callable[[], None] = lambda: None) -
     Ray prints meanwhile, as of nodes that died, goes to standard error: output is for answers.
 
     Raises:
-        UserError: no cluster answers at ``address``.
+        UserError: no cluster answers at ``address``, or it wants another token.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     import ray
 
+    _require_head(address)
     mine = not ray.is_initialized()
     with redirect_stdout(sys.stderr):
         try:
             if mine:
-                _start(resolve(address))
+                _start(resolve(address), _source(address))
             with watched(ray.get_runtime_context().gcs_address, patience(), on_lost):
                 yield Cluster(_dashboard())
         finally:
@@ -79,18 +85,35 @@ def resolve(address: str | None) -> str:
     """The cluster that is meant: the option, else what ``ray job submit`` and users set, else one in here.
 
     Raises:
-        UserError: a ``ray://`` address, behind which Tune would run in another process than what watches it.
+        UserError: a ``ray://`` address, behind which Tune would run in another process than what watches it;
+            any other URL.
     """
     meant = address or os.environ.get("RAY_ADDRESS") or "local"
     if meant.startswith("ray://"):
         raise UserError(
-            f"{'--address' if address else 'RAY_ADDRESS'} {meant!r}: Ray's client cannot drive a sweep; run "
+            f"{_source(address)} {meant!r}: Ray's client cannot drive a sweep; run "
             "this on the head with --address auto, or send it there with `ray job submit`"
+        )
+    if "://" in meant:
+        raise UserError(
+            f"{_source(address)} {meant!r}: is a URL; expected auto or the host:port of a Ray head"
         )
     return meant
 
 
-def _start(address: str) -> None:
+def _require_head(address: str | None) -> None:
+    named = os.environ.get("RAY_ADDRESS")
+    if named and address in (None, "", "auto"):  # which Ray then takes
+        require_listening(named, "RAY_ADDRESS")
+    else:
+        require_listening(resolve(address), _source(address))
+
+
+def _source(address: str | None) -> str:
+    return "--address" if address else "RAY_ADDRESS"
+
+
+def _start(address: str, source: str) -> None:
     import ray
 
     embedded: dict[str, Any] = {}
@@ -102,7 +125,7 @@ def _start(address: str) -> None:
     except (ConnectionError, RuntimeError, ValueError) as error:
         if not embedded:
             line = str(error).strip().splitlines()[0]
-            raise UserError(f"--address {address!r}: no Ray cluster answers there ({line})") from error
+            raise UserError(f"{source} {address!r}: no Ray cluster answers there ({line})") from error
         raise
 
 
@@ -113,11 +136,15 @@ def _dashboard() -> str | None:
     return f"http://{url}" if url else None
 
 
-def _nodes() -> list[Mapping[str, float]]:
-    """What each node has, by Ray's names."""
+def _alive() -> list[dict[str, Any]]:
     import ray
 
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def _nodes() -> list[Mapping[str, float]]:
+    """What each node has, by Ray's names."""
+    return [node["Resources"] for node in _alive()]
 
 
 def _fit(node: Mapping[str, float], demand: Demand) -> int:

@@ -119,6 +119,21 @@ def require_manifest(store: Store) -> Manifest:
     return manifest
 
 
+def require_usable(store: Store) -> None:
+    """Refuses an output directory that holds something else than a sweep.
+
+    Raises:
+        UserError: a file, or a folder that has files and no manifest.
+    """
+    if store.local is not None and store.local.exists() and not store.local.is_dir():
+        raise UserError(f"--out {store}: is a file, expected a directory")
+    if read_manifest(store) is None and any(entry.path not in BEFORE_MANIFEST for entry in store.list()):
+        raise UserError(
+            f"--out {store}: is not a sweep directory: it holds files but no manifest.json; "
+            "expected a new or empty directory, or an earlier sweep"
+        )
+
+
 def write_manifest(store: Store, manifest: Manifest) -> None:
     store.write(MANIFEST, json.dumps(manifest.to_json(), indent=1).encode())
 

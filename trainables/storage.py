@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pyarrow import fs
 
-from trainables.errors import UserError
+from trainables.errors import UserError, first_line
 
 T = TypeVar("T")
 
@@ -61,11 +61,12 @@ class Store:
         """The store at a path or a URI (``s3://``, ``gs://``, ``file://``); pyarrow.fs options after a ``?``.
 
         Raises:
-            UserError: the URI cannot be opened, or holds credentials, which would show wherever it is shown.
+            UserError: the path or URI means no place, the URI cannot be opened, or it holds credentials,
+                which would show wherever it is shown.
         """
-        text = os.fspath(location)
-        if "://" not in text or text.startswith("file://"):
-            return Store(str(Path(text.removeprefix("file://")).expanduser().absolute()))
+        text = located(os.fspath(location), "storage")
+        if "://" not in text:
+            return Store(text)
         secret, at, _ = urlsplit(text).netloc.rpartition("@")
         if at:
             bare = text.replace(secret + at, "", 1)
@@ -216,6 +217,37 @@ def _replace(target: Path, data: bytes | memoryview) -> None:
         if isinstance(error, OSError):
             error.filename = error.filename or str(target)
         raise
+
+
+def located(text: str, option: str) -> str:
+    """The place that a user's path or URI means.
+
+    Args:
+        text: a path, where ``~`` is a home directory, or a URI; ``file://`` may hold escapes such as ``%20``.
+        option: what named it.
+
+    Returns:
+        The absolute path of a local place, else the URI as it was given.
+
+    Raises:
+        UserError: the home directory of nobody, a ``file://`` of another host, a URI without a bucket.
+    """
+    scheme, mark, rest = text.partition("://")
+    host, _, path = rest.partition("/")
+    if mark and scheme != "file":
+        if not host.partition("?")[0]:
+            raise UserError(f"{option} {text!r}: names no bucket; expected {scheme}://BUCKET/NAME")
+        return text
+    if mark and host not in ("", "localhost") and not host.startswith("~"):
+        raise UserError(f"{option} {text!r}: {host!r} would be another host; expected file:///{rest}")
+    if mark:
+        text = unquote(rest if host.startswith("~") else f"/{path}")
+    try:
+        if "\0" in text or not text.strip():
+            raise ValueError("no path")
+        return str(Path(text).expanduser().absolute())
+    except (RuntimeError, ValueError) as error:  # ~nobody
+        raise UserError(f"{option} {text!r}: {first_line(error)}") from error
 
 
 def as_store(location: str | os.PathLike[str] | Store) -> Store:

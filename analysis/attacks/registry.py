@@ -55,7 +55,7 @@ class Attack:
     0 mean "member". ``queries``: how many queries an example it needs. ``population``: needs test examples.
     ``shadows``: all targets' scores on an example err together with its shadows, which intervals must hold;
     costs one more run. ``rule``: likewise with the thresholds of this rule, whose scores the attack gives.
-    ``default``: part of every audit.
+    ``replicas``: with fewer it has no scores. ``default``: part of every audit.
     """
 
     function: Function
@@ -64,6 +64,7 @@ class Attack:
     population: bool = False
     shadows: bool = False
     rule: Rule | None = None
+    replicas: int = 1
     default: bool = True
 
     def lacks(self, signals: Ensemble) -> str | None:
@@ -91,7 +92,7 @@ def _by(rule: Rule, **about: Any) -> Attack:
     def scores(signals: Ensemble, members: Bools) -> Floats:
         return threshold(rule.signal(signals), members, rule.classes(signals))
 
-    return Attack(scores, decides=True, rule=rule, **about)
+    return Attack(scores, decides=True, rule=rule, replicas=2, **about)
 
 
 def _threshold(name: str, sign: int = 1, per_class: bool = True, **about: Any) -> Attack:
@@ -124,30 +125,34 @@ def _quantile(signals: Ensemble, members: Bools) -> Floats:
     return quantile_regression(x, members, signals.labels_train, z, signals.labels_test)
 
 
+OTHERS = 3  # replicas: the target, one with and one without the example
+
 # A new attack is one function and one line here. Those with `default=False` run when they are named.
 ATTACKS: dict[str, Attack] = {
-    "lira": Attack(_lira(variance="auto"), shadows=True),
-    "lira_offline": Attack(_lira(variance="auto", online=False)),
-    "rmia": Attack(_rmia(online=True), population=True),
-    "rmia_offline": Attack(_rmia(online=False), population=True),
+    "lira": Attack(_lira(variance="auto"), shadows=True, replicas=OTHERS),
+    "lira_offline": Attack(_lira(variance="auto", online=False), replicas=OTHERS),
+    "rmia": Attack(_rmia(online=True), population=True, replicas=OTHERS),
+    "rmia_offline": Attack(_rmia(online=False), population=True, replicas=OTHERS),
     "correctness": _threshold("correct"),
     "loss": _threshold("log_p_true", per_class=False),
     "confidence": _threshold("log_p_true"),
     "entropy": _threshold("entropy", sign=-1),
     "modified_entropy": _threshold("modified_entropy", sign=-1),
-    "attack_r": Attack(lambda s, m: attack_r(_plain(s, "log_p_true"), m)),
+    "attack_r": Attack(lambda s, m: attack_r(_plain(s, "log_p_true"), m), replicas=OTHERS),
     "attack_p": Attack(
         lambda s, _: attack_p(_plain(s, "log_p_true"), _plain(s, "log_p_true", "test")), population=True
     ),
-    "calibrated_loss": Attack(lambda s, m: calibrated_loss(_plain(s, "log_p_true"), m)),
+    "calibrated_loss": Attack(lambda s, m: calibrated_loss(_plain(s, "log_p_true"), m), replicas=OTHERS),
     "label_only": _by(Rule(_robustness), queries=2),
-    "lira_per_example": Attack(_lira(variance="per_example"), shadows=True, default=False),
-    "lira_pooled": Attack(_lira(variance="pooled"), shadows=True, default=False),
-    "lira_offline_per_example": Attack(_lira(variance="per_example", online=False), default=False),
-    "lira_offline_pooled": Attack(_lira(variance="pooled", online=False), default=False),
+    "lira_per_example": Attack(_lira(variance="per_example"), shadows=True, default=False, replicas=OTHERS),
+    "lira_pooled": Attack(_lira(variance="pooled"), shadows=True, default=False, replicas=OTHERS),
+    "lira_offline_per_example": Attack(
+        _lira(variance="per_example", online=False), default=False, replicas=OTHERS
+    ),
+    "lira_offline_pooled": Attack(_lira(variance="pooled", online=False), default=False, replicas=OTHERS),
     "entropy_global": _threshold("entropy", sign=-1, per_class=False, default=False),
     "modified_entropy_global": _threshold("modified_entropy", sign=-1, per_class=False, default=False),
-    "quantile": Attack(_quantile, decides=True, population=True, default=False),
+    "quantile": Attack(_quantile, decides=True, population=True, default=False, replicas=OTHERS),
 }
 
 

@@ -13,12 +13,11 @@ from rich.console import Console
 
 from sweep.cluster import Cluster, connected
 from sweep.runner.launch import load
-from sweep.runner.manifest import require_usable
 from sweep.runner.plan import Inventory, cut, guided, take_stock
 from sweep.runner.stages import step
 from sweep.runner.timing import Speed, Workload, passes, remembered, settled, time_trial
 from sweep.spec.schema import SweepSpec
-from trainables.directory import addresses, read_manifest, read_table
+from trainables.directory import addresses, read_manifest, read_table, require_usable
 from trainables.engine.runtime import Runtime
 from trainables.errors import UserError
 from trainables.labels import labels

@@ -12,15 +12,16 @@ from rich.markup import escape
 
 from sweep.cluster import require_local, resolve
 from sweep.runner import lease, stopping
-from sweep.runner.manifest import require_usable
+from sweep.runner.manifest import replaced
 from sweep.runner.search import require_optuna
-from sweep.runner.stages import clear, named, step
+from sweep.runner.stages import clear, named, no_empty_folder, step
 from sweep.runner.trainer import Trained, Trainer
 from sweep.spec.schema import SweepSpec
 from sweep.watch.front_table import show_front
 from sweep.watch.loading import loading_bar
 from sweep.watch.loggers import make_loggers
-from trainables.directory import RECORDS, STATE, read_table, require_manifest
+from trainables.directory import RECORDS, STATE, read_manifest, read_table, require_manifest, require_usable
+from trainables.errors import UserError
 from trainables.records import content_id
 from trainables.storage import Store, as_store
 
@@ -96,6 +97,7 @@ def run(
     if spec.search is not None:
         require_optuna()
     attacks.resolve(spec.attacks)
+    _require_shadows(spec)
     if resolve(address) == "local":
         require_local(spec.resources.demand)
     dataset = load(spec, store, console)
@@ -108,7 +110,16 @@ def run(
         with step(store, console, f"opening logger {name}"):
             logger.setup()
     context = spec.context(dataset.fingerprint)
+    other = replaced(read_manifest(store), context)
+    if other:
+        console.print(
+            f"[yellow]{escape(str(store))} held another sweep:[/] {escape(other)}; its records stay, its "
+            "manifest and report are replaced. Another --out keeps both.",
+            soft_wrap=True,
+            highlight=False,
+        )
     with (
+        no_empty_folder(store),
         lease.hold(store) as held,
         Trainer(spec, store, context, dataset, address, console, held, list(spec.recipes)) as trainer,
     ):
@@ -118,6 +129,18 @@ def run(
         if analyse and trained.replicas_there and not trained.interrupted and not trained.fatal:
             analyse_sweep(store, dataset, console)
     return Outcome(str(store), trained, time.monotonic() - started)
+
+
+def _require_shadows(spec: SweepSpec) -> None:
+    """Refuses a sweep whose only attacks have no other replicas to learn from."""
+    from analysis.attacks import registry as attacks
+
+    chosen, seeds = attacks.resolve(spec.audit.attacks), spec.subsets.seeds
+    if all(attack.replicas > seeds for attack in chosen.values()):
+        raise UserError(
+            f"audit.attacks: {', '.join(chosen)} with subsets.seeds {seeds}: each target needs other "
+            "replicas, with and without every example; expected at least 4 seeds, or another attack beside it"
+        )
 
 
 def load(spec: SweepSpec, store: Store | None, console: Console) -> Dataset:

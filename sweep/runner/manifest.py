@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.spec.schema import SweepSpec, reference
-from trainables.directory import BEFORE_MANIFEST, SPEC, Manifest, read_manifest, write_manifest
-from trainables.errors import UserError
+from trainables.directory import SPEC, Manifest, write_manifest
 from trainables.recipe import Recipe
 from trainables.records import Context
 from trainables.storage import Store
@@ -21,15 +20,36 @@ from trainables.storage import Store
 PACKAGES = ("flatleak", "ray", "torch", "numpy", "scikit-learn", "opacus")
 
 
-def require_usable(store: Store) -> None:
-    """Refuses an output directory that holds something else than a sweep."""
-    if store.local is not None and store.local.exists() and not store.local.is_dir():
-        raise UserError(f"--out {store}: is a file, expected a directory")
-    if read_manifest(store) is None and any(entry.path not in BEFORE_MANIFEST for entry in store.list()):
-        raise UserError(
-            f"--out {store}: is not a sweep directory: it holds files but no manifest.json; "
-            "expected a new or empty directory, or an earlier sweep"
-        )
+def replaced(previous: Manifest | None, context: Context) -> str | None:
+    """What a directory held where it held another sweep, of other data, another model or other subsets.
+
+    Args:
+        previous: its manifest.
+        context: that of the sweep to come.
+
+    Returns:
+        The first key of the contexts that differs, with both values; None where it is the same sweep.
+    """
+    if previous is None or previous.context_id == context.context_id:
+        return None
+    old, new = _flat(previous.context), _flat(context.model_dump(mode="json", exclude_none=True))
+    for key in [*new, *old]:
+        if old.get(key) != new.get(key):
+            return f"{key} {_shown(old.get(key))}, now {_shown(new.get(key))}"
+    return f"context {previous.context_id}, now {context.context_id}"
+
+
+def _flat(values: Mapping[str, Any], at: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{at}{key}.") if isinstance(value, Mapping) else {f"{at}{key}": value}
+    return flat
+
+
+def _shown(value: Any) -> str:
+    text = "none" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def make_manifest(

@@ -10,8 +10,15 @@ from typing import Any
 import yaml
 
 from sweep.runner import lease
-from sweep.runner.manifest import require_usable
-from trainables.directory import SPEC, Manifest, addresses, read_manifest, require_manifest, write_manifest
+from trainables.directory import (
+    SPEC,
+    Manifest,
+    addresses,
+    read_manifest,
+    require_manifest,
+    require_usable,
+    write_manifest,
+)
 from trainables.errors import UserError
 from trainables.records import Address, RecordError, RecordFile
 from trainables.storage import Store

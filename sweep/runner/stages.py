@@ -8,7 +8,7 @@ import socket
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.markup import escape
@@ -71,6 +71,21 @@ def _keep(store: Store, about: dict[str, str]) -> str:
 def _public(text: str) -> str:
     """Without the credentials of addresses, which errors of servers repeat."""
     return re.sub(r"(?<=://)[^/@\s]+@", "", text)
+
+
+@contextmanager
+def no_empty_folder(store: Store) -> Iterator[None]:
+    """Takes away the folders that were made inside for the sweep directory, where nothing is left in them."""
+    made, folder = [], store.local
+    while folder is not None and not folder.exists():
+        made.append(folder)
+        folder = folder.parent
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # not made, or not empty
+            for folder in made:
+                folder.rmdir()
 
 
 def clear(store: Store) -> None:

@@ -18,22 +18,23 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 
-from sweep.cluster import Cluster, Demand, connected, local_hardware
+from sweep.cluster import Cluster, Demand, connected, local_hardware, resolve
 from sweep.runner import manifest as manifests
 from sweep.runner import stopping
 from sweep.runner.lease import Lease
 from sweep.runner.plan import Inventory, cut, guided, take_stock
+from sweep.runner.preflight import require_nodes
 from sweep.runner.secrets import keep_cloud_keys
 from sweep.runner.stages import named, step
 from sweep.runner.timing import Speed, Workload, measure, passes, remembered
 from sweep.spec.schema import SweepSpec
 from sweep.watch.loggers import make_loggers
 from trainables.data.dataset import Dataset
-from trainables.directory import read_manifest
+from trainables.directory import DRIVER, read_manifest
 from trainables.engine.runtime import Runtime
 from trainables.recipe import Recipe
 from trainables.records import Context
-from trainables.storage import Store
+from trainables.storage import Store, located
 from trainables.trial import Block, Failures, Job, SaveRequests, trial
 
 if TYPE_CHECKING:
@@ -119,6 +120,10 @@ class Trainer:
 
             with self._step("starting Ray" if not self.address else f"connecting to {self.address}"):
                 self._cluster = self._open.enter_context(connected(self.address, self._lost))
+            if resolve(self.address) != "local":
+                shared = {"--out": self.store.local / DRIVER} if self.store.local else {}
+                with self._step("asking every node for what trials need"):
+                    require_nodes(self._cluster.nodes(self._demand), shared)
             if self._cluster.url:
                 self.console.print(f"Ray dashboard: {self._cluster.url}", highlight=False)
             with self._step("putting the data where trials read them"):
@@ -175,6 +180,10 @@ class Trainer:
     def _demand(self) -> Demand:
         """Of a trial."""
         return self.spec.resources.demand
+
+    @property
+    def _tune_dir(self) -> str | None:
+        return located(self.spec.tune_dir, "tune_dir") if self.spec.tune_dir else None
 
     @property
     def _device(self) -> str:
@@ -261,7 +270,7 @@ class Trainer:
                 ),
                 run_config=tune.RunConfig(
                     name=self.spec.name,
-                    storage_path=self.spec.tune_dir or (None if self.spec.loggers else scratch),
+                    storage_path=self._tune_dir or (None if self.spec.loggers else scratch),
                     failure_config=tune.FailureConfig(max_failures=-1),
                     callbacks=[watch, figures, bar, *make_loggers(self.spec.loggers, self.spec.name)],
                     stop=watch,

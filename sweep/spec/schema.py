@@ -21,6 +21,7 @@ from trainables.errors import UserError, first_line
 from trainables.recipe import Recipe
 from trainables.registry import nearest
 from trainables.section import Section
+from trainables.storage import located
 
 if TYPE_CHECKING:
     from trainables.records import Context
@@ -40,6 +41,12 @@ def _auto_or_count(value: Any) -> Any:
     if value == "auto" or (isinstance(value, int) and value >= 1):
         return value
     raise ValueError("expected 'auto' or a number of replicas of at least 1")
+
+
+def _some(value: Any) -> Any:
+    if value == []:
+        raise ValueError("is empty; expected at least one attack, or no such key for those of every audit")
+    return value
 
 
 def _compile(value: Any) -> Any:
@@ -114,9 +121,9 @@ class AuditSpec(Section):
     beside what the sweep measured."""
 
     reference: str | dict[str, Any] | None = None
-    attacks: list[str] | None = None
+    attacks: Annotated[list[str] | None, BeforeValidator(_some)] = None
     confidence: float = Field(default=0.95, gt=0, lt=1)
-    resamples: int = Field(default=1000, ge=1)
+    resamples: int = Field(default=1000, ge=10)
     seed: int = 0
     delta: float = Field(default=1e-5, ge=0, lt=1)
     claims: bool = False
@@ -279,6 +286,8 @@ class SweepSpec(Section):
             resolve_model(self.model)  # refuses options that the model does not have
         if not self.recipes and self.search is None:
             raise UserError("grid: [] is empty; expected at least one block such as {optimizer: sgd}")
+        if self.tune_dir is not None:
+            located(self.tune_dir, "tune_dir")
         for i, name in enumerate(self.loggers):
             if name not in LOGGERS:
                 raise UserError(f"loggers[{i}]: {name!r} is not known; {nearest(name, LOGGERS)}")

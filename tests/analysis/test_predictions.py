@@ -58,6 +58,10 @@ def test_the_whole_audit_of_a_file(tmp_path: Path) -> None:
     assert again.recipes["lira_auc"][0] == row["lira_auc"]
     with pytest.raises(UserError, match="holds another sweep"):
         audit_predictions(save(tmp_path, labels=np.zeros(N, int)), tmp_path / "out")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("years of work")
+    with pytest.raises(UserError, match="is not a sweep directory: it holds files"):
+        audit_predictions(path, tmp_path / "full")
 
 
 def test_without_test_examples_population_attacks_are_left_out(tmp_path: Path) -> None:

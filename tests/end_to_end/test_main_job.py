@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from analysis import load_sweep
 from sweep import SweepSpec, run
@@ -92,8 +94,12 @@ def test_curvature_that_a_spec_asks_for_is_recorded_and_compared(sweep: Path) ->
 
 def test_other_data_or_model_address_other_records(sweep: Path) -> None:
     before = records(sweep)
-    outcome = run(SweepSpec.load("smoke", ["model.hidden=[16]", "grid=[{optimizer: sgd}]"]), sweep)
+    said = Console(file=io.StringIO(), width=400)
+    other = SweepSpec.load("smoke", ["model.hidden=[16]", "grid=[{optimizer: sgd}]"])
+    outcome = run(other, sweep, console=said)
     assert outcome.trained.trained == 16
+    (line,) = (s for s in said.file.getvalue().splitlines() if "held another sweep" in s)
+    assert "model.hidden [32], now [16]; its records stay, its manifest and report are replaced" in line
     assert {path: time for path, time in records(sweep).items() if path in before} == before
     assert pd.read_parquet(sweep / "results" / "recipes.parquet")["replicas"].tolist() == [16]
 

@@ -96,6 +96,26 @@ MISTAKES = [
     ),
     (["run", "smoke", "--set", "subsets.seeds=5"], "subsets.seeds: 5 is odd; scheme 'half' pairs seeds"),
     (["run", "smoke", "--set", "grid=[]"], "grid: [] is empty"),
+    (["run", "smoke", "--set", "audit.attacks=[]"], "audit.attacks: []: is empty; expected at least one"),
+    (
+        ["run", "smoke", "--set", "audit.resamples=1"],
+        "audit.resamples: 1: expected greater than or equal to 10",
+    ),
+    (
+        ["run", "smoke", "--set", "audit.attacks=[lira]", "--set", "subsets.seeds=2"],
+        "audit.attacks: lira with subsets.seeds 2: each target needs other replicas, with and",
+    ),
+    (
+        ["run", "smoke", "--set", "subsets={scheme: fraction, fraction: 0.999}"],
+        "subsets.fraction: 0.999 of 300 training examples leaves no non-member",
+    ),
+    (["run", "smoke", "--set", "tune_dir=s3://"], "tune_dir 's3://': names no bucket"),
+    (["run", "smoke", "--set", "tune_dir=~no-such-user/x"], "tune_dir '~no-such-user/x': "),
+    (["run", "smoke", "--out", "s3://"], "storage 's3://': names no bucket; expected s3://BUCKET/NAME"),
+    (["run", "smoke", "--out", "~no-such-user/x"], "storage '~no-such-user/x': "),
+    (["run", "smoke", "--out", "file://host/x"], "'host' would be another host; expected file:///host/x"),
+    (["run", "smoke", "--address", "http://head:8265"], "is a URL; expected auto or the host:port"),
+    (["run", "smoke", "--address", "127.0.0.1:1"], "--address '127.0.0.1:1': nothing listens there"),
     (["run", "smoke", "--set", "queries=3"], "queries: 3: expected 1 or 2"),
     (
         ["run", "smoke", "--set", "training.augment=[flop]"],
@@ -143,6 +163,17 @@ def test_a_mistake_is_one_line_and_leaves_nothing_behind(
     assert err.count("\n") == 1
     assert out == ""
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_dead_ray_address_is_blamed_by_its_own_name(
+    flatleak: Flatleak, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    for more in ([], ["--address", "auto"]):
+        code, _, err = flatleak("run", "smoke", *more)
+        assert code == 2
+        assert "RAY_ADDRESS '127.0.0.1:1': nothing listens there" in err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_storage_that_fails_is_one_line_too(flatleak: Flatleak, s3: S3) -> None:

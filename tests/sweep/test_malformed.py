@@ -56,7 +56,7 @@ TAKEN = {  # what is no mistake there
     "resources.cpu": [0.5],
     "resources.gpu": [0.5, True],
     "audit.reference": [None, {}],
-    "audit.attacks": [None, []],
+    "audit.attacks": [None],
     "audit.confidence": [0.5],
     "audit.seed": [-1],
     "audit.delta": [0.5],

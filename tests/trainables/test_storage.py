@@ -21,7 +21,7 @@ from tests.helpers.servers import S3, refusing
 from trainables import storage
 from trainables.errors import UserError
 from trainables.records import PER_REPLICA, Context, Record, RecordError, RecordFile, Signals
-from trainables.storage import Store
+from trainables.storage import Store, located
 
 
 @pytest.fixture(params=["disk", "s3"])
@@ -127,6 +127,23 @@ def test_credentials_in_an_address_are_refused_and_not_repeated() -> None:
         Store.at("s3://AKIAABC:hush@bucket/runs")
     assert "hush" not in str(refused.value)
     assert "s3://bucket/runs" in str(refused.value)
+
+
+def test_a_place_on_disk_in_every_spelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    spellings = ("a b", "./a b", "~/a b", f"{tmp_path}/a b", f"file://{tmp_path}/a%20b")
+    places = [*spellings, f"file://localhost{tmp_path}/a%20b"]
+    assert {located(place, "here") for place in places} == {str(tmp_path / "a b")}
+    assert located("s3://bucket/a%20b?region=x", "here") == "s3://bucket/a%20b?region=x"
+
+
+@pytest.mark.parametrize(
+    "place", ["s3://", "s3:///x", "gs://?region=x", "file://host/x", "~no-such-user/x", "", "a\0b"]
+)
+def test_a_place_that_cannot_be_is_refused_by_its_option(place: str) -> None:
+    with pytest.raises(UserError, match="here"):
+        located(place, "here")
 
 
 def test_an_unknown_scheme_is_refused() -> None:

@@ -32,6 +32,11 @@ def check(
     size = subsets.size(n)
     if size < 1:
         raise UserError(f"dataset: {n} training example leaves none for a half; expected at least 2")
+    if size == n:
+        raise UserError(
+            f"subsets.fraction: {subsets.fraction:g} of {n} training examples leaves no non-member to tell "
+            "members from; expected a smaller share"
+        )
     if queries not in (1, 2):
         raise UserError(
             f"queries {queries!r}: expected 1 (the example) or 2 (the example and its mirror image)"

@@ -1,0 +1,145 @@
+"""What is asked of a cluster before it is used: does it answer, and does every node have what trials need."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trainables.errors import UserError, first_line
+
+CONNECT = 5.0  # seconds until an address counts as silent
+ANSWER = 60.0  # seconds for a node to start a process and look around
+SETTLE = 5.0  # seconds until a network file system shows a new file everywhere
+PACKAGE = ("flatleak", "trainables")  # the distribution, and a module of it
+
+Look = Callable[[str, str, Sequence[str], float], dict[str, Any]]
+
+
+def require_listening(address: str, source: str) -> None:
+    """Refuses ``host:port`` where nothing listens, which Ray itself takes minutes to find out.
+
+    Args:
+        address: what Ray is asked to connect to; ``auto`` is left to Ray.
+        source: who named it, ``--address`` or ``RAY_ADDRESS``.
+
+    Raises:
+        UserError: nothing accepts a connection there within ``CONNECT`` seconds.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT).close()
+    except (OSError, OverflowError, ValueError) as error:
+        raise UserError(
+            f"{source} {address!r}: nothing listens there ({first_line(error)}); expected 'auto' or the "
+            "host:port of the head of a Ray cluster that runs"
+        ) from error
+
+
+def require_nodes(
+    nodes: Sequence[Mapping[str, Any]],
+    shared: Mapping[str, Path],
+    *,
+    package: tuple[str, str] = PACKAGE,
+    answer: float = ANSWER,
+    settle: float = SETTLE,
+) -> None:
+    """Asks every node, by one tiny task each, for this release, this Python and the shared files.
+
+    Args:
+        nodes: as ``ray.nodes()`` describes them.
+        shared: files that every node must see, by the option that names their folder.
+        package: a distribution and a module of it, which nodes must have in the version that is here.
+        answer: seconds for all to answer.
+        settle: seconds that a node waits for a file to appear.
+
+    Raises:
+        UserError: names the first node that lacks something, and what.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    look, paths = _look(), [str(path) for path in shared.values()]
+    here = look(*package, [], settle)
+    task = ray.remote(num_cpus=0, max_retries=0)(look)
+    asked = {}
+    for node in nodes:
+        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        asked[task.options(scheduling_strategy=there).remote(*package, paths, settle)] = node
+    if not asked:
+        return
+    answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=answer)
+    found = {
+        _name(node): _problem(reference, here, shared)
+        if reference in answered
+        else f"does not answer within {answer:g} s"
+        for reference, node in asked.items()
+    }
+    bad = {name: problem for name, problem in found.items() if problem}
+    if bad:
+        name, problem = next(iter(bad.items()))
+        more = f" ({len(bad) - 1} more of {len(found)} nodes lack something)" if len(bad) > 1 else ""
+        raise UserError(f"node {name}: {problem}{more}")
+
+
+def _look() -> Look:
+    """The task. As an inner function it travels by value, so that a node without flatleak runs it, too."""
+
+    def look(distribution: str, module: str, paths: Sequence[str], settle: float) -> dict[str, Any]:
+        import importlib
+        import importlib.metadata
+        import os
+        import platform
+        import time
+
+        try:
+            importlib.import_module(module)
+            missing = None
+        except Exception as error:  # whatever a broken installation raises
+            missing = f"{type(error).__name__}: {error}"
+        try:
+            version = importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:  # run from a checkout that is not installed
+            version = None
+        end = time.monotonic() + settle
+        while (unseen := [p for p in paths if not os.path.exists(p)]) and time.monotonic() < end:
+            time.sleep(0.2)
+        python = ".".join(platform.python_version_tuple()[:2])
+        return {"missing": missing, "version": version, "python": python, "unseen": unseen}
+
+    return look
+
+
+def _name(node: Mapping[str, Any]) -> str:
+    return f"{node['NodeManagerAddress']} ({node['NodeID'][:8]})"
+
+
+def _problem(reference: Any, here: Mapping[str, Any], shared: Mapping[str, Path]) -> str | None:
+    """What a node lacks, from its answer."""
+    import ray
+    from ray.exceptions import RayError, TaskUnschedulableError
+
+    try:
+        there = ray.get(reference)
+    except TaskUnschedulableError:  # it has left the cluster meanwhile
+        return None
+    except RayError as error:
+        return f"cannot run a task ({first_line(error)})"
+    if there["python"] != here["python"]:
+        return f"its Ray runs Python {there['python']}, this is {here['python']}; expected the same"
+    if there["missing"]:
+        return (
+            f"flatleak cannot be imported there ({there['missing']}); install it in the Python that runs Ray"
+        )
+    if there["version"] != here["version"]:
+        return f"it has flatleak {there['version']}, this is {here['version']}; expected the same"
+    for option, path in shared.items():
+        if str(path) in there["unseen"]:
+            return (
+                f"{option} {path.parent} is not seen there; expected a folder that all nodes share, or a URI "
+                "such as s3://BUCKET/NAME"
+            )
+    return None

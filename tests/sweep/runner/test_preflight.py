@@ -1,0 +1,58 @@
+"""A node that lacks something is named with what it lacks; a healthy cluster passes."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweep.runner.preflight import _problem, require_listening, require_nodes
+from tests.helpers.servers import free_port
+from trainables.errors import UserError
+
+HERE = {"missing": None, "version": "1.0", "python": "3.12", "unseen": []}
+
+
+def test_what_listens_passes_and_what_does_not_is_named_with_its_source() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        require_listening(f"127.0.0.1:{head.getsockname()[1]}", "--address")
+    require_listening("auto", "--address")
+    with pytest.raises(UserError, match=r"^RAY_ADDRESS '127.0.0.1:\d+': nothing listens there"):
+        require_listening(f"127.0.0.1:{free_port()}", "RAY_ADDRESS")
+    for address in ("127.0.0.1:port", f"127.0.0.1:{2**40}"):
+        with pytest.raises(UserError, match="--address"):
+            require_listening(address, "--address")
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_every_node_is_asked(tmp_path: Path) -> None:
+    import ray
+
+    nodes = ray.nodes()
+    seen = tmp_path / "out" / "driver.json"
+    seen.parent.mkdir()
+    seen.write_text("{}")
+    require_nodes(nodes, {"--out": seen})
+    require_nodes([], {"--out": seen})
+    name = rf"^node {nodes[0]['NodeManagerAddress']} \({nodes[0]['NodeID'][:8]}\): "
+    with pytest.raises(UserError, match=f"{name}--out {tmp_path}/nowhere is not seen there"):
+        require_nodes(nodes, {"--out": tmp_path / "nowhere" / "driver.json"}, settle=0)
+    with pytest.raises(UserError, match=f"{name}flatleak cannot be imported there .ModuleNotFoundError"):
+        require_nodes(nodes, {}, package=("flatleak", "no_such_module"))
+
+
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize(
+    ("there", "problem"),
+    [
+        ({}, None),
+        ({"version": "0.9"}, "it has flatleak 0.9, this is 1.0; expected the same"),
+        ({"python": "3.11"}, "its Ray runs Python 3.11, this is 3.12; expected the same"),
+    ],
+)
+def test_what_a_node_lacks(there: dict[str, Any], problem: str | None) -> None:
+    import ray
+
+    assert _problem(ray.put(HERE | there), HERE, {}) == problem
