@@ -11,14 +11,14 @@ from ray._private import state
 
 from sweep.watch.progress import Tally, Watch
 from trainables.records import Address
-from trainables.trial import Block
+from trainables.trial import Block, SaveRequests
 
 
 @pytest.fixture
 def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     """One block of four replicas; actor ``a1`` runs on node a. The tests say which nodes live."""
     blocks = [Block({"optimizer": "sgd"}, Address("0" * 12, "0" * 12, 0, 3), "sgd")]
-    made = Watch(Tally(blocks, {"0" * 12: 1.0}), give_up=lambda *_: None)
+    made = Watch(Tally(blocks, {"0" * 12: 1.0}), give_up=lambda *_: None, requests=SaveRequests("run"))
     monkeypatch.setattr(state, "actors", lambda actor: {"Address": {"NodeID": actor[0]}})
     return made
 
