@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from trainables.lazy import lazily
 
 if TYPE_CHECKING:
     from sweep.runner.launch import run
@@ -10,15 +12,4 @@ if TYPE_CHECKING:
 
 __all__ = ["SweepSpec", "run"]
 
-
-def __getattr__(name: str) -> Any:
-    """Imports on first use: looking at a sweep must wait neither for torch nor for Ray."""
-    if name == "SweepSpec":
-        from sweep.spec.schema import SweepSpec
-
-        return SweepSpec
-    if name == "run":
-        from sweep.runner.launch import run
-
-        return run
-    raise AttributeError(f"module 'sweep' has no attribute {name!r}")
+__getattr__ = lazily(__name__, {"SweepSpec": "sweep.spec.schema", "run": "sweep.runner.launch"})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from trainables.lazy import lazily
 from trainables.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -11,11 +12,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Recipe", "train_replicas"]
 
-
-def __getattr__(name: str) -> Any:
-    """Imports torch only when training is asked for: reading records must not wait for it."""
-    if name == "train_replicas":
-        from trainables.training import train_replicas
-
-        return train_replicas
-    raise AttributeError(f"module 'trainables' has no attribute {name!r}")
+__getattr__ = lazily(__name__, {"train_replicas": "trainables.training"})

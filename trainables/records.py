@@ -274,6 +274,14 @@ class RecordFile:
     def context(self) -> Context:
         return Context.model_validate_json(str(self._load("context")))
 
+    def problem(self) -> str | None:
+        """What `check` finds wrong, in one line; None for a record that is whole."""
+        try:
+            self.check()
+        except RecordError as error:
+            return str(error)
+        return None
+
     def check(self) -> None:
         """Reads the directory of the archive and its small fields, never the signals.
 

@@ -20,7 +20,7 @@ from trainables.directory import (
     write_manifest,
 )
 from trainables.errors import UserError
-from trainables.records import Address, RecordError, RecordFile
+from trainables.records import RecordFile
 from trainables.storage import Store
 
 
@@ -113,7 +113,7 @@ def _new(
     repeated, damaged = 0, []
     found = list(addresses(store, manifest))
     with ThreadPoolExecutor(16) as pool:
-        problems = list(pool.map(lambda address: _problem(store, address), found))
+        problems = list(pool.map(lambda address: RecordFile(store, address.path).problem(), found))
     for address, problem in zip(found, problems, strict=True):
         if problem:
             damaged.append(problem)
@@ -125,14 +125,6 @@ def _new(
             fresh[address.path] = new
             there |= new
     return fresh, repeated, damaged
-
-
-def _problem(store: Store, address: Address) -> str | None:
-    try:
-        RecordFile(store, address.path).check()
-    except RecordError as error:
-        return str(error)
-    return None
 
 
 def _require_same_context(one: tuple[Store, Manifest], other: tuple[Store, Manifest]) -> None:

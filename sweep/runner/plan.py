@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from trainables.directory import PROGRESS, RECORDS, addresses, set_aside_path
 from trainables.labels import labels
-from trainables.records import Address, RecordError, RecordFile
+from trainables.records import Address, RecordFile
 from trainables.storage import Store
 from trainables.trial import Block
 
@@ -48,7 +48,7 @@ def take_stock(
     done = np.zeros((len(row), len(seeds)), bool)
     bad = []
     with ThreadPoolExecutor(16) as pool:
-        problems = pool.map(lambda a: _problem(store, a), records)
+        problems = pool.map(lambda a: RecordFile(store, a.path).problem(), records)
         for address, problem in zip(records, problems, strict=True):
             if problem is None:
                 first, last = address.first - seeds.start, address.last - seeds.start
@@ -71,14 +71,6 @@ def _addresses(store: Store, folder: str, recipe_ids: Iterable[str], context_id:
     wanted = set(recipe_ids)
     found = addresses(store, folder=folder)
     return [a for a in found if a.recipe_id in wanted and a.context_id == context_id]
-
-
-def _problem(store: Store, address: Address) -> str | None:
-    try:
-        RecordFile(store, address.path).check()
-    except RecordError as error:
-        return str(error)
-    return None
 
 
 def cut(
