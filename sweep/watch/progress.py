@@ -166,9 +166,9 @@ def _latest_error(trial: Any) -> str:
 
 def _draining_nodes() -> set[str]:
     """Nodes that Ray was told will go, as after a spot warning."""
-    from ray.experimental.internal_kv import internal_kv_get_gcs_client
+    from ray._private import state
 
-    return set(internal_kv_get_gcs_client().get_draining_nodes())
+    return set(state.state.get_draining_nodes())
 
 
 def _node_of(actor: str | None) -> str:

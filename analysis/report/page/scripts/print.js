@@ -20,7 +20,7 @@ export function holdLoad() {
   document.body.append(frame);
   frame.contentDocument.open();
   return () => {
-    frame.contentDocument.close();
+    frame.contentDocument?.close(); // none where the page is being left
     frame.remove();
   };
 }
