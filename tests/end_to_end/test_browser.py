@@ -311,6 +311,23 @@ def test_fits_the_window(report: Path, opened: Opener, width: int) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_no_name_of_a_knob_breaks_in_a_narrow_window(report: Path, opened: Opener) -> None:
+    page = opened(report.as_uri(), width=390)
+    broken = page.evaluate(
+        """() => [...document.querySelectorAll('#compare th span, #recipes .link')].flatMap(e =>
+        [...e.childNodes].filter(n => n.nodeType === Node.TEXT_NODE).flatMap(n =>
+        [...n.data.matchAll(/\\S+/g)].filter(m => {
+          const word = document.createRange();
+          word.setStart(n, m.index);
+          word.setEnd(n, m.index + m[0].length);
+          return new Set([...word.getClientRects()].map(r => Math.round(r.top))).size > 1;
+        }).map(m => m[0])))"""
+    )
+    assert page.locator("#compare th span").count() > 0
+    assert page.locator("#recipes .link").count() > 0
+    assert broken == []
+
+
 def test_figures_and_controls_have_names(report: Path, opened: Opener) -> None:
     page = opened(report.as_uri())
     unnamed = page.evaluate(
