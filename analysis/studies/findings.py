@@ -84,7 +84,7 @@ def recipes(sweeps: Sequence[Tables]) -> str:
     rows = []
     for tables in sweeps:
         ahead = pareto_front(tables.recipes[["test_accuracy", "lira_advantage"]].to_numpy(float))
-        found = tables.recipes.assign(ahead=ahead).sort_values("test_accuracy", ascending=False)
+        found = tables.recipes.copy().assign(ahead=ahead).sort_values("test_accuracy", ascending=False)
         for row in found.to_dict("records"):
             label = f"**{row['label']}**" if row["ahead"] else str(row["label"])
             rows.append([label, *(of_row(row, name) for name in names)])

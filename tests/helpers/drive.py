@@ -52,6 +52,7 @@ def small(shape: tuple[int, ...], classes: int) -> nn.Module:
 def main(spec: str, out: str, address: str) -> Any:
     from sweep.runner import stopping
 
+    stopping.install()
     stopping.shield()
     from sweep import SweepSpec, run
     from sweep.runner.trainer import Trainer
