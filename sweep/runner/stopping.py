@@ -17,13 +17,10 @@ from typing import Any
 PASSED_ON = signal.SIGUSR2  # what the main thread gets instead of SIGTERM where Ray runs
 
 _terminated = False
-_installed = False
 
 
 def install() -> None:
     """Lets SIGTERM raise KeyboardInterrupt, as Ctrl+C does; to be called first of all by a command."""
-    global _installed
-    _installed = True
     signal.signal(signal.SIGTERM, _interrupt)
 
 
@@ -31,10 +28,10 @@ def shield() -> None:
     """Keeps SIGTERM from Ray, whose own handler prints a stack and aborts; before any thread is started.
 
     All threads block the signal. One waits for it and passes it on to the main thread under another name.
-    Processes that are started later inherit the block, so a process in which somebody only calls a command is
-    left alone.
+    Processes that are started later inherit the block, so a process in which somebody only calls a command
+    keeps its signals: the shield is for one whose handler is ``install``'s.
     """
-    if not _installed:
+    if signal.getsignal(signal.SIGTERM) is not _interrupt:
         return
     signal.signal(PASSED_ON, _interrupt)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
