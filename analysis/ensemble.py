@@ -98,6 +98,7 @@ class Ensemble:
 
     @property
     def replicas(self) -> int:
+        """How many replicas the ensemble has."""
         return len(self._order)
 
     def signal(self, side: str, name: str) -> Array:

@@ -40,10 +40,12 @@ class Roc(NamedTuple):
 
     @property
     def auc(self) -> float:
+        """Area under the curve, 0..1."""
         return float(np.trapezoid(self.tpr, self.fpr))
 
     @property
     def balanced_accuracy(self) -> float:
+        """The best of (TPR + 1 - FPR) / 2 over all thresholds, 0.5..1."""
         return float((1 + (self.tpr - self.fpr).max()) / 2)
 
     def figures(self) -> dict[str, float]:
@@ -53,15 +55,27 @@ class Roc(NamedTuple):
         return {"auc": self.auc, "balanced_accuracy": best, "advantage": 2 * best - 1, **levels}
 
     def tpr_at_fpr(self, fpr: float) -> float:
+        """The largest TPR of a point with FPR <= ``fpr``, see `tpr_at_fpr`."""
         if np.isnan(self.tpr[-1]) or np.isnan(self.fpr[-1]):
             return np.nan
         return float(self.tpr[np.searchsorted(self.fpr, fpr, side="right") - 1])
 
 
 def roc(scores: ArrayLike, members: ArrayLike) -> Roc:
-    """The exact ROC curve; tied scores are one point. ``scores[...]``, ``members[...]`` of one shape.
+    """Compute the exact ROC curve, in which tied scores are one point.
 
-    Cost: one sort.
+    Args:
+        scores: Any shape; higher means more likely a member. NaN scores are left out.
+        members: bool, of the same shape.
+
+    Returns:
+        The points of the curve. It costs one sort.
+
+    Raises:
+        ValueError: The shapes differ.
+
+    >>> roc([3.0, 2.0, 1.0], [True, False, True]).tpr
+    array([0. , 0.5, 0.5, 1. ])
     """
     flat = np.asarray(scores).ravel()
     truth = np.asarray(members).astype(bool, copy=False).ravel()
@@ -83,24 +97,70 @@ def roc(scores: ArrayLike, members: ArrayLike) -> Roc:
 
 
 def auc(scores: ArrayLike, members: ArrayLike) -> float:
-    """Area under the ROC curve: P(a member scores above a non-member), ties half. NaN without both."""
+    """Compute the area under the ROC curve: P(a member scores above a non-member), ties half.
+
+    Args:
+        scores: Any shape; higher means more likely a member. NaN scores are left out.
+        members: bool, of the same shape.
+
+    Returns:
+        0..1, 0.5 for a guess; NaN without members or without non-members.
+
+    >>> auc([3.0, 2.0, 1.0, 0.0], [True, True, False, False])
+    1.0
+    """
     return roc(scores, members).auc
 
 
 def balanced_accuracy(scores: ArrayLike, members: ArrayLike) -> float:
-    """The best of (TPR + 1 - FPR) / 2 over all thresholds, at least 0.5."""
+    """Compute the best of (TPR + 1 - FPR) / 2 over all thresholds.
+
+    Args:
+        scores: Any shape; higher means more likely a member. NaN scores are left out.
+        members: bool, of the same shape.
+
+    Returns:
+        0.5..1; NaN without members or without non-members.
+
+    >>> balanced_accuracy([3.0, 2.0, 1.0, 0.0], [True, False, True, False])
+    0.75
+    """
     return roc(scores, members).balanced_accuracy
 
 
 def advantage(scores: ArrayLike, members: ArrayLike) -> float:
-    """2 * balanced accuracy - 1, the largest TPR - FPR (Yeom et al. 2018, definition 4)."""
+    """Compute the membership advantage: 2 * balanced accuracy - 1, the largest TPR - FPR.
+
+    Source: Yeom et al. 2018, definition 4.
+
+    Args:
+        scores: Any shape; higher means more likely a member. NaN scores are left out.
+        members: bool, of the same shape.
+
+    Returns:
+        0..1, 0 for a guess; NaN without members or without non-members.
+
+    >>> advantage([3.0, 2.0, 1.0, 0.0], [True, False, True, False])
+    0.5
+    """
     return 2 * balanced_accuracy(scores, members) - 1
 
 
 def tpr_at_fpr(scores: ArrayLike, members: ArrayLike, fpr: float) -> float:
-    """The largest TPR of a ROC point with FPR <= ``fpr``: ties whole, no interpolation.
+    """Find the largest TPR of a ROC point with FPR <= ``fpr``: ties whole, no interpolation.
 
     Fewer than 1/fpr non-members cannot resolve the level; audits report NaN there.
+
+    Args:
+        scores: Any shape; higher means more likely a member. NaN scores are left out.
+        members: bool, of the same shape.
+        fpr: The level, 0..1.
+
+    Returns:
+        0..1; NaN without members or without non-members.
+
+    >>> tpr_at_fpr([3.0, 2.0, 1.0, 0.0], [True, False, True, False], 0.0)
+    0.5
     """
     return roc(scores, members).tpr_at_fpr(fpr)
 
@@ -126,7 +186,15 @@ class OperatingPoint(NamedTuple):
 
 
 def operating_point(scores: ArrayLike, members: ArrayLike) -> OperatingPoint:
-    """The point of an attack that calls a member whatever scores above 0."""
+    """Measure an attack that calls a member whatever scores above 0.
+
+    Args:
+        scores: Any shape. NaN scores are left out.
+        members: bool, of the same shape.
+
+    Returns:
+        Balanced accuracy, TPR, FPR and precision.
+    """
     scores, members = np.asarray(scores), np.asarray(members).astype(bool, copy=False)
     called = scores > 0
     ins, outs = members.sum(where=~np.isnan(scores)), (~members).sum(where=~np.isnan(scores))

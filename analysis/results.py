@@ -61,6 +61,7 @@ class Risk(NamedTuple):
 
     @property
     def title(self) -> str:
+        """The column's name for people, as ``"LiRA AUC"``."""
         return f"{pretty(self.attack)} {METRICS[self.metric]}"
 
     @property
@@ -81,8 +82,10 @@ def risk_of(column: str) -> Risk | None:
 
 
 def front_risk(table: pd.DataFrame) -> Risk | None:
-    """The risk of ``on_front``, resolved by all recipes: LiRA's TPR at 0.1 % FPR, else at 1 %, else its AUC,
-    else the first there is."""
+    """The risk of ``on_front``, which all recipes must resolve.
+
+    LiRA's TPR at 0.1 % FPR, else at 1 %, else its AUC, else the first there is.
+    """
     return _first_risk(c for c in table.columns if risk_of(c) and table[c].notna().all())
 
 
@@ -105,6 +108,7 @@ class Tables:
 
     @staticmethod
     def of(source: str | PathLike[str] | Store | Tables) -> Tables:
+        """The tables of a sweep directory; tables stay as they are."""
         return source if isinstance(source, Tables) else Tables(as_store(source))
 
     @property
@@ -142,38 +146,47 @@ class Tables:
 
     @cached_property
     def manifest(self) -> Manifest:
+        """The manifest of the sweep; an empty one where there is none."""
         return read_manifest(self.store) or NO_MANIFEST
 
     @cached_property
     def notes(self) -> dict[str, Any]:
+        """What the audit noted for who reads its figures."""
         return self._json(NOTES)
 
     @cached_property
     def comparisons(self) -> pd.DataFrame:
+        """One row a recipe and metric: the difference from the reference, paired over shared seeds."""
         return self._parquet("comparisons")
 
     @cached_property
     def buckets(self) -> pd.DataFrame:
+        """One row a recipe and bucket of influence entropy."""
         return self._parquet("buckets")
 
     @cached_property
     def influence(self) -> pd.DataFrame:
+        """One row a recipe, test example and training example, the strongest influences only."""
         return self._parquet("influence")
 
     @cached_property
     def claims(self) -> pd.DataFrame:
+        """What the sweep says to the published claims; empty without ``audit: {claims: true}``."""
         return self._parquet("claims")
 
     @cached_property
     def theory(self) -> pd.DataFrame:
+        """What `analysis.studies.theory` simulates; empty without ``audit: {claims: true}``."""
         return self._parquet("theory")
 
     @cached_property
     def history(self) -> pd.DataFrame:
+        """The hypervolume of the front, had the sweep stopped at fewer replicas."""
         return self._parquet("history")
 
     @cached_property
     def search(self) -> pd.DataFrame:
+        """One row a recipe that a search tried, at each number of replicas; empty where there was none."""
         return self._parquet("search")
 
     @cached_property
@@ -183,6 +196,7 @@ class Tables:
 
     @cached_property
     def published_histogram(self) -> pd.DataFrame:
+        """How memorization spreads here and as published, where `analysis.studies.published` was run."""
         return self._parquet("published_histogram")
 
     @cached_property
@@ -207,6 +221,7 @@ class Tables:
 
     @property
     def show_examples(self) -> bool:
+        """Whether pages may show examples of the data set."""
         return self.manifest.show_examples
 
     @cached_property
@@ -218,6 +233,7 @@ class Tables:
 
     @cached_property
     def reference_examples(self) -> pd.DataFrame:
+        """One row a training example of the reference recipe."""
         return self.examples(self.reference) if self.reference else pd.DataFrame()
 
     @cached_property

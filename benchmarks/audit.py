@@ -88,6 +88,7 @@ def plain_threshold(signal: Array, members: Array, labels: Array, target: int) -
 
 
 def attacks() -> None:
+    """Time LiRA's variants against a plain loop."""
     rng = np.random.default_rng(0)
     members = draw_members(Subsets(), range(REPLICAS), EXAMPLES)
     margin = (rng.normal(size=members.shape) * 3 + members).astype(np.float32)

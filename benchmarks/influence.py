@@ -84,6 +84,7 @@ def measured(side: str, replicas: int, train: int, test: int, folder: Path) -> d
 
 
 def main() -> None:
+    """Measure each way in a process of its own."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -111,6 +112,7 @@ def main() -> None:
 
 
 def report(found: dict[str, dict[str, float]], replicas: int, train: int, test: int) -> None:
+    """Print what was found."""
     work, top = 2.0 * replicas * train * test, found["peak"]["flops"]
     print(f"{replicas} replicas x {train} train x {test} test; float32 peak {top / 1e9:.0f} GFLOP/s")
     for side, text in (

@@ -38,6 +38,7 @@ SELECT = """async () => {
 
 
 def main() -> None:
+    """Write pages of growing sweeps and open each in a browser."""
     counts = [int(text) for text in sys.argv[1:]] or RECIPES
     path = os.environ.get("BROWSER_PATH") or shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:

@@ -83,6 +83,7 @@ def _small(knobs: dict[str, Any], context: Context, seeds: range) -> Record:
 
 
 def overhead() -> None:
+    """Print what one more trial costs in wall time."""
     short, long = (_timed({**TINY, "subsets": {"seeds": seeds}}) for seeds in (80, 400))
     trials = long.trials - short.trials
     wall, trained = long.fit - short.fit, long.trained - short.trained
@@ -93,6 +94,7 @@ def overhead() -> None:
 
 
 def ideal(seconds: float = 5.0) -> None:
+    """Print how close a sweep comes to its training time divided by the slots."""
     block, probe = 4, 40
     changes = {"dataset": "digits", "model": {"name": "mlp", "hidden": [64]}, "block": block, "stack": block}
     short = _timed({**TINY, **changes, "training": {"epochs": probe}, "subsets": {"seeds": 8 * block}})
@@ -145,6 +147,7 @@ def _timing_fits(seen: dict[str, float]) -> Iterator[None]:
 
 
 def naive(trials: int = 40) -> None:
+    """Print the time of a sweep beside one Tune trial a replica."""
     from ray import tune
 
     from sweep.cluster import connected

@@ -51,6 +51,7 @@ class Case:
     optimizers: tuple[str, ...] = ("sgd", "sam")
 
     def task(self, optimizer: str) -> Task:
+        """The task of one optimizer."""
         return make_task(Recipe(epochs=self.epochs, **RECIPES[optimizer]), self.dataset, self.model)
 
 
@@ -113,12 +114,14 @@ def lockstep(task: Task, k: int) -> None:
 
 
 def seconds(work: Callable[[], None]) -> float:
+    """Seconds that some work takes."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def peak_gflops() -> float:
+    """What a large float32 matrix product reaches now, in GFLOP/s."""
     a = torch.randn(1024, 1024)
     return 2 * 1024**3 / min(seconds(lambda: a @ a) for _ in range(30)) / 1e9
 
@@ -147,8 +150,10 @@ def memory_of(case: Case, optimizer: str, k: int) -> float | None:
 
 
 def _status(field: str) -> int | None:
-    """A field of Linux's /proc/self/status in KiB; unlike getrusage it does not remember the parent
-    process."""
+    """Read a field of Linux's /proc/self/status, in KiB.
+
+    Unlike getrusage it does not remember the parent process.
+    """
     try:
         found = re.search(rf"{field}:\s+(\d+)", Path("/proc/self/status").read_text())
     except OSError:
@@ -157,11 +162,13 @@ def _status(field: str) -> int | None:
 
 
 def in_fresh_process(*arguments: Any) -> float | None:
+    """Call ``memory_of`` in a process of its own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(memory_of, arguments)
 
 
 def measure(case: Case, optimizer: str, rounds: int, table: Table, mode: str | None) -> None:
+    """Time every method on one case in turns and add a row for each to the table."""
     task = case.task(optimizer)
     peak, gflop, auto = peak_gflops(), gflop_a_replica(task), fastest_stack(task).stack
     stacks = {f"stack of {k}" + (" (auto)" if k == auto else ""): (k, task) for k in {*case.stacks, auto}}
@@ -196,6 +203,7 @@ def measure(case: Case, optimizer: str, rounds: int, table: Table, mode: str | N
 
 
 def main() -> None:
+    """Run the cases that were asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--case", default="", help="only cases whose name contains this")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each method (default 5)")

@@ -51,6 +51,7 @@ class Cluster:
         return [node for node in _alive() if _fit(node["Resources"], demand)]
 
     def hardware(self, demand: Demand) -> dict[str, Any]:
+        """What the manifest says of the hardware: this host's, the nodes, and how many trials fit at once."""
         return {**local_hardware(), "nodes": len(_nodes()), "slots": self.slots(demand)}
 
 

@@ -135,6 +135,7 @@ def require_usable(store: Store) -> None:
 
 
 def write_manifest(store: Store, manifest: Manifest) -> None:
+    """Write the manifest of a sweep directory, in one step."""
     store.write(MANIFEST, json.dumps(manifest.to_json(), indent=1).encode())
 
 
@@ -181,14 +182,17 @@ def addresses(
 
 
 def failure_path(address: Address) -> str:
+    """Where the failure of a block is written."""
     return f"{FAILURES}/{address.stem}.json"
 
 
 def progress_path(address: Address) -> str:
+    """Where the unfinished state of a block is kept."""
     return f"{PROGRESS}/{address.stem}.npz"
 
 
 def set_aside_path(address: Address) -> str:
+    """Where a record that could not be read is moved to."""
     return f"{SET_ASIDE}/{address.stem}.npz"
 
 

@@ -38,8 +38,14 @@ def mlp(shape: Shape, classes: int, *, hidden: Sequence[int] = (128, 128), norm:
 
 
 def cnn(shape: Shape, classes: int, *, width: int = 16, norm: str = "none") -> nn.Module:
-    """Two 3x3 convolutions of ``width`` and ``2 * width`` channels, each halved by pooling, and one dense
-    layer."""
+    """A small CNN: two 3x3 convolutions, each halved by pooling, and two dense layers.
+
+    Args:
+        shape: Of an image, ``(channels, height, width)``.
+        classes: How many.
+        width: Channels of the first convolution; the second has twice as many.
+        norm: ``batch``, ``group``, ``layer`` or ``none``.
+    """
     channels, height, breadth = _image("cnn", shape, at_least=4)
     layers: list[nn.Module] = []
     for before, after in ((channels, width), (width, 2 * width)):
@@ -49,18 +55,23 @@ def cnn(shape: Shape, classes: int, *, width: int = 16, norm: str = "none") -> n
 
 
 def _vision() -> Any:
-    """torchvision's models, imported on use: that takes longer than torch itself, in every worker."""
+    """Import torchvision's models on use: that takes longer than torch itself, in every worker."""
     from torchvision import models
 
     return models
 
 
 def resnet9(shape: Shape, classes: int, *, width: int = 64, norm: str = "batch") -> nn.Module:
-    """Three stages of convolutions that end in pooling, a residual block in the first and the last; 2.4
-    million parameters.
+    """ResNet-9, 2.4 million parameters: the network of the DAWNBench entries for CIFAR-10 (Page 2018).
 
-    The network of the DAWNBench entries for CIFAR-10 (Page 2018), without their scaled logits. ``width``:
-    channels before the first stage.
+    Three stages of convolutions end in pooling; the first and the last have a residual block. The scaled
+    logits of the original are left out.
+
+    Args:
+        shape: Of an image, ``(channels, height, width)``.
+        classes: How many.
+        width: Channels before the first stage.
+        norm: ``batch``, ``group``, ``layer`` or ``none``.
     """
     channels, *_ = _image("resnet9", shape, at_least=8)
     stem, first, second = width, 2 * width, 4 * width
@@ -83,8 +94,10 @@ def resnet9(shape: Shape, classes: int, *, width: int = 64, norm: str = "batch")
 
 
 def resnet18(shape: Shape, classes: int, *, norm: str = "batch") -> nn.Module:
-    """torchvision's ResNet-18 with the CIFAR stem: a 3x3 convolution of stride 1 and no pooling (He et al.
-    2016)."""
+    """ResNet-18 of torchvision with the CIFAR stem: a 3x3 convolution of stride 1 and no pooling.
+
+    Source: He et al. 2016.
+    """
     channels, *_ = _image("resnet18", shape, at_least=8)
     model = _vision().resnet18(num_classes=classes, norm_layer=lambda c: _norm(norm, c))
     model.conv1 = _conv3(channels, 64)
@@ -120,14 +133,18 @@ def wrn28_2(shape: Shape, classes: int, *, norm: str = "batch") -> nn.Module:
 
 
 def wrn16_4(shape: Shape, classes: int, *, norm: str = "batch") -> nn.Module:
-    """WRN-16-4, 2.7 million parameters; the network of De et al. 2022 for CIFAR-10 under differential
-    privacy."""
+    """WRN-16-4, 2.7 million parameters.
+
+    It is the network of De et al. 2022 for CIFAR-10 under differential privacy.
+    """
     return wide_resnet(shape, classes, depth=16, width=4, norm=norm)
 
 
 def vgg11(shape: Shape, classes: int, *, norm: str = "batch") -> nn.Module:
-    """torchvision's VGG-11 features (Simonyan and Zisserman 2015) under one dense layer, as is usual on
-    CIFAR."""
+    """VGG-11: torchvision's features under one dense layer, as is usual on CIFAR.
+
+    Source: Simonyan and Zisserman 2015.
+    """
     channels, *_ = _image("vgg11", shape, at_least=32)
     layers: list[nn.Module] = []
     for layer in _vision().vgg11_bn(num_classes=classes, init_weights=False).features:
@@ -144,7 +161,7 @@ def vgg11(shape: Shape, classes: int, *, norm: str = "batch") -> nn.Module:
 def vit_tiny(
     shape: Shape, classes: int, *, patch: int = 4, depth: int = 12, norm: str = "layer"
 ) -> nn.Module:
-    """torchvision's Vision Transformer at ViT-Ti size: width 192, 3 heads (Touvron et al. 2021).
+    """Vision Transformer of torchvision at ViT-Ti size: width 192, 3 heads (Touvron et al. 2021).
 
     Its own ``norm: layer`` looks at one token at a time, "batch" and "group" at all tokens of an image.
     """
@@ -179,11 +196,12 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 
 
 def resolve_model(spec: ModelSpec) -> dict[str, Any]:
-    """The model as a mapping, the defaults of a registered one filled in; two specs of one model resolve
-    alike.
+    """The model as a mapping, with the defaults of a registered one filled in.
+
+    Two specs of one model give equal mappings.
 
     Raises:
-        UserError: no such model, or an option that it does not have or whose value it cannot take.
+        UserError: No such model, or an option that it does not have or whose value it cannot take.
 
     >>> resolve_model("mlp")
     {'name': 'mlp', 'hidden': [128, 128], 'norm': 'none'}
@@ -207,8 +225,10 @@ def resolve_model(spec: ModelSpec) -> dict[str, Any]:
 
 
 def build_model(spec: ModelSpec, input_shape: Shape, num_classes: int) -> nn.Module:
-    """A freshly initialised module: ``[B, *input_shape]`` -> logits ``[B, num_classes]``, weights from
-    torch's default generator."""
+    """Build a freshly initialised module: ``[B, *input_shape]`` -> logits ``[B, num_classes]``.
+
+    The weights come from torch's default generator.
+    """
     return model_factory(spec)(input_shape, num_classes)
 
 

@@ -127,8 +127,10 @@ class Recipe(Section):
 
     @property
     def knobs(self) -> dict[str, Any]:
-        """The canonical content, as JSON values: ``Recipe(**knobs)`` is the recipe. Absent means 0, off or
-        none."""
+        """The canonical content, as JSON values: ``Recipe(**knobs)`` is the recipe.
+
+        A knob that is absent is 0, off or none.
+        """
         values = self.model_dump(mode="json")
         # A knob whose default is not 0 says its 0 aloud; leaving out the others keeps ids when knobs are
         # added.
@@ -143,6 +145,7 @@ class Recipe(Section):
 
     @property
     def label(self) -> str:
+        """The recipe's name for people, as ``"sam rho=0.1"``."""
         return label(self.knobs)
 
     def __hash__(self) -> int:

@@ -146,6 +146,7 @@ class Record:
         return out
 
     def to_bytes(self) -> bytes:
+        """The content of the record's file, an ``.npz`` without pickles."""
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **self.arrays())
         return buffer.getvalue()
@@ -166,14 +167,17 @@ class Address:
 
     @property
     def path(self) -> str:
+        """Where the record lies in a sweep directory."""
         return f"records/{self.stem}.npz"
 
     @property
     def stem(self) -> str:
+        """The address without folder and ending: ``<recipe_id>/<context_id>-<first>-<last>``."""
         return f"{self.recipe_id}/{self.context_id}-{self.first}-{self.last}"
 
     @property
     def seeds(self) -> range:
+        """The block's subset seeds."""
         return range(self.first, self.last + 1)
 
     @classmethod
@@ -236,6 +240,7 @@ class RecordFile:
             return member(name)
 
     def error(self, name: str, problem: str) -> RecordError:
+        """The error that says what is wrong with a field, naming the file."""
         return RecordError(f"record {self.store.uri}/{self.path}: field {name!r} {problem}")
 
     def __getitem__(self, name: str) -> Array:
@@ -268,10 +273,12 @@ class RecordFile:
 
     @property
     def recipe(self) -> dict[str, Any]:
+        """The knobs of the record's recipe."""
         return dict(json.loads(str(self._load("recipe"))))
 
     @property
     def context(self) -> Context:
+        """What the record holds beside the recipe: data, model, subset scheme and seed."""
         return Context.model_validate_json(str(self._load("context")))
 
     def problem(self) -> str | None:
@@ -308,6 +315,7 @@ class RecordFile:
                 raise self.error("recipe", f"is {recipe_id}, the name says {address.recipe_id}")
 
     def signals(self, side: str) -> Signals:
+        """The signals of one side, ``"train"`` or ``"test"``."""
         return Signals(*(self[f"{side}_{name}"] for name in ("correct", *FLOAT_SIGNALS)))
 
     def read(self) -> Record:

@@ -11,7 +11,14 @@ Floats = NDArray[np.floating[Any]]
 
 
 def log_softmax(logits: ArrayLike) -> Floats:
-    """log p over the last axis, float64, stable for any finite logits."""
+    """Log probabilities over the last axis, float64, stable for any finite logits.
+
+    Args:
+        logits: ``[..., C]``, finite.
+
+    Returns:
+        log p_c in nats, ``[..., C]``.
+    """
     z = np.asarray(logits, dtype=np.float64)
     z = z - z.max(axis=-1, keepdims=True)
     return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
@@ -24,15 +31,29 @@ def _true_class(values: Floats, labels: ArrayLike) -> Floats:
 
 
 def log_p_true(logits: ArrayLike, labels: ArrayLike) -> Floats:
-    """log p_y, the negative cross-entropy loss: ``logits[..., n, C]``, ``labels[n]`` -> ``[..., n]``."""
+    """Log probability of the label, log p_y: the negative cross-entropy loss.
+
+    Args:
+        logits: ``[..., n, C]``, finite.
+        labels: ``[n]``, integers below C.
+
+    Returns:
+        log p_y in nats, ``[..., n]``, at most 0.
+    """
     return _true_class(log_softmax(logits), labels)
 
 
 def scaled_logit(logits: ArrayLike, labels: ArrayLike) -> Floats:
-    """log p_y - log sum_{c != y} p_c, LiRA's scaled confidence (Carlini et al. 2022, section VI-A).
+    """LiRA's scaled confidence, log p_y - log sum_{c != y} p_c (Carlini et al. 2022, section VI-A).
 
     Computed as z_y - logsumexp_{c != y} z_c, so it stays finite and exact where p_y rounds to 0 or 1.
-    ``logits[..., n, C]``, ``labels[n]`` -> ``[..., n]``.
+
+    Args:
+        logits: ``[..., n, C]``, finite.
+        labels: ``[n]``, integers below C.
+
+    Returns:
+        The margin in nats, ``[..., n]``; above 0 where the label has more than half of the probability.
 
     >>> scaled_logit([[2.0, 0.0]], [0])
     array([2.])
@@ -47,17 +68,36 @@ def scaled_logit(logits: ArrayLike, labels: ArrayLike) -> Floats:
 
 
 def entropy(logits: ArrayLike) -> Floats:
-    """-sum_c p_c log p_c in nats: ``logits[..., n, C]`` -> ``[..., n]``."""
+    """Entropy of the prediction, -sum_c p_c log p_c.
+
+    Args:
+        logits: ``[..., n, C]``, finite.
+
+    Returns:
+        Nats, ``[..., n]``, from 0 to log C.
+
+    >>> entropy([[0.0, 0.0]]).round(4)  # log 2
+    array([0.6931])
+    """
     log_p = log_softmax(logits)
     return -(np.exp(log_p) * log_p).sum(axis=-1)
 
 
 def modified_entropy(logits: ArrayLike, labels: ArrayLike) -> Floats:
-    """-(1-p_y) log p_y - sum_{c != y} p_c log(1-p_c) (Song and Mittal 2021, equation 8).
+    """Modified entropy, -(1-p_y) log p_y - sum_{c != y} p_c log(1-p_c) (Song and Mittal 2021, equation 8).
 
-    Small only when the prediction is confident *and* right. log(1-p) is taken as the log of the other
-    classes' mass, which keeps its precision as p approaches 1. ``logits[..., n, C]``, ``labels[n]`` ->
-    ``[..., n]``, at least 0.
+    It is small only when the prediction is confident *and* right. log(1-p) is taken as the log of the other
+    classes' mass, which keeps its precision as p approaches 1.
+
+    Args:
+        logits: ``[..., n, C]``, finite.
+        labels: ``[n]``, integers below C.
+
+    Returns:
+        Nats, ``[..., n]``, at least 0.
+
+    >>> modified_entropy([[0.0, 0.0]], [0]).round(4)  # log 2
+    array([0.6931])
     """
     log_p = log_softmax(logits)
     p = np.exp(log_p)

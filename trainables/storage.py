@@ -104,6 +104,7 @@ class Store:
         return sorted((f for f in files if not _is_aside(f.path)), key=lambda f: f.path)
 
     def exists(self, path: str) -> bool:
+        """Whether there is a file or folder at ``path``."""
         filesystem, where = self._locate(path)
         return bool(_patiently(lambda: filesystem.get_file_info(where)).type != fs.FileType.NotFound)
 
@@ -138,6 +139,11 @@ class Store:
         return cast(IO[bytes], _patiently(lambda: filesystem.open_input_file(where)))
 
     def read(self, path: str) -> bytes:
+        """The whole content of a file.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+        """
         filesystem, where = self._locate(path)
 
         def get() -> bytes:
@@ -160,6 +166,7 @@ class Store:
         _patiently(put)
 
     def move(self, path: str, to: str) -> None:
+        """Move a file to another path of the store, folders made as needed."""
         filesystem, where = self._locate(path)
         target = self._locate(to)[1]
         if self.local is not None:
@@ -167,6 +174,7 @@ class Store:
         _patiently(lambda: filesystem.move(where, target))
 
     def delete(self, path: str) -> None:
+        """Delete a file."""
         filesystem, where = self._locate(path)
         _patiently(lambda: filesystem.delete_file(where))
 

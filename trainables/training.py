@@ -33,15 +33,17 @@ OnEpoch = Callable[[float, float], None]  # replicas done, mean loss
 
 
 class Progress(Protocol):
-    """Where a long block keeps its unfinished state, as arrays that ``np.savez`` takes. ``every``:
-    seconds."""
+    """Where a long block keeps its unfinished state, as arrays that ``np.savez`` takes."""
 
     @property
-    def every(self) -> float: ...
+    def every(self) -> float:
+        """The least number of seconds between two saves."""
 
-    def load(self) -> Arrays | None: ...
+    def load(self) -> Arrays | None:
+        """What was saved last, or None."""
 
-    def save(self, arrays: Arrays) -> None: ...
+    def save(self, arrays: Arrays) -> None:
+        """Keep these arrays in place of the former ones."""
 
 
 def train_replicas(
@@ -60,26 +62,39 @@ def train_replicas(
     progress: Progress | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> Record:
-    """Trains one replica a subset seed and returns their record.
+    """Train one replica a subset seed and return their record.
 
-    Replicas train ``stack`` at a time in lockstep; "auto" measures how many are fastest. Mask, initial
-    weights, batch order, augmentation and noise of a replica depend on ``sweep_seed`` and its own seed alone.
-    With the same stack and machine, results on a CPU are the same bit for bit; another stack rounds
-    differently.
+    Replicas train ``stack`` at a time in lockstep. Mask, initial weights, batch order, augmentation and noise
+    of a replica depend on ``sweep_seed`` and its own seed alone. With the same stack and machine, results on
+    a CPU are the same bit for bit; another stack rounds differently.
 
     Args:
-        queries: views of each example that are recorded: 1 is the example itself, 2 adds its mirror image.
-        curvature: directions to estimate the input-loss curvature of the training examples with, a proxy of
-        memorization (see `trainables.engine.curvature`); each costs about an epoch. None: it is not recorded.
-        compile: a mode of torch.compile for the passes of training (see `trainables.engine.compilation`);
-        None for none. Plain MLPs in float32, whose passes are written out, and private optimizers, which clip
-        example by example, are left as they are. "auto" is chosen without it.
-        progress: state is saved at ends of epochs, at most once in ``progress.every`` seconds, and gone on
-        from. on_epoch: called as ``on_epoch(replicas done, mean loss)`` after each epoch of a stack.
+        recipe: How to train.
+        dataset: What a spec would hold: a name, or a mapping with ``name`` and options; or a loaded data set.
+        model: What a spec would hold: a name, or a mapping with ``name`` and options.
+        seeds: Subset seeds, one a replica, at least 0.
+        subsets: The subset scheme: ``{"scheme": "half"}`` or ``{"scheme": "fraction", "fraction": 0.7}``.
+        sweep_seed: What all random streams start from.
+        queries: Views of each example that are recorded: 1 is the example itself, 2 adds its mirror image.
+        curvature: Directions to estimate the input-loss curvature of the training examples with, a proxy of
+            memorization (see `trainables.engine.curvature`); each costs about an epoch. None: it is not
+            recorded.
+        device: ``"cpu"``, ``"cuda"`` or a torch device.
+        stack: Replicas that train at once; ``"auto"`` measures how many are fastest.
+        compile: A mode of torch.compile for the passes of training (see `trainables.engine.compilation`);
+            None for none. Plain MLPs in float32, whose passes are written out, and private optimizers, which
+            clip example by example, are left as they are. ``"auto"`` compiles where it pays, which is on a
+            GPU only.
+        progress: Where state is saved at ends of epochs, at most once in ``progress.every`` seconds, and gone
+            on from.
+        on_epoch: Called as ``on_epoch(replicas done, mean loss)`` after each epoch of a stack.
+
+    Returns:
+        The record of the replicas, in the order of ``seeds``.
 
     Raises:
-        UserError: a data set, model, option or combination that cannot be had.
-        Diverged: a replica's loss or logits are no longer numbers.
+        UserError: A data set, model, option or combination that cannot be had.
+        Diverged: A replica's loss or logits are no longer numbers.
 
     >>> record = train_replicas(Recipe(epochs=1), "digits", "mlp", [0, 1])
     >>> record.members.sum(axis=0).max()  # two seeds, two complementary halves

@@ -37,6 +37,7 @@ class Block:
 
     @property
     def name(self) -> str:
+        """The block's name for people: label and subset seeds."""
         return f"{self.label} seeds {self.address.first}-{self.address.last}"
 
     def __len__(self) -> int:
@@ -70,10 +71,12 @@ class Progress:
 
     @property
     def every(self) -> float:
+        """The least number of seconds between two saves."""
         return 0.0 if self.urgent else self.seconds
 
     @property
     def path(self) -> str:
+        """Where the progress lies in the sweep directory."""
         return progress_path(self.address)
 
     def load(self) -> dict[str, Array] | None:
@@ -87,6 +90,7 @@ class Progress:
             return None
 
     def save(self, arrays: dict[str, Array]) -> None:
+        """Keep these arrays in place of the former ones."""
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **arrays)
         self.store.write(self.path, buffer.getvalue())
@@ -95,6 +99,7 @@ class Progress:
             self.on_saved()
 
     def clear(self) -> None:
+        """Delete the progress, once the block's record is there."""
         if self.store.exists(self.path):
             self.store.delete(self.path)
 
@@ -134,9 +139,11 @@ class Failures:
 
     @property
     def path(self) -> str:
+        """Where the failure lies in the sweep directory."""
         return failure_path(self.block.address)
 
     def count(self) -> int:
+        """Attempts that failed in this run."""
         try:
             failure = json.loads(self.job.store.read(self.path))
         except (FileNotFoundError, ValueError):
@@ -163,6 +170,7 @@ class Failures:
         return attempts
 
     def clear(self) -> None:
+        """Delete what was noted, once the block is trained."""
         if self.job.store.exists(self.path):
             self.job.store.delete(self.path)
 

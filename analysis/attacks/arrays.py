@@ -15,8 +15,10 @@ _BEYOND = 104.0
 
 
 def finite(values: ArrayLike) -> Floats:
-    """Infinite signals stand for probabilities that rounded to 0 or 1; they become +-104, or +-the largest
-    finite magnitude where that is larger. NaN stays."""
+    """Replace infinite signals, which stand for probabilities that rounded to 0 or 1.
+
+    They become +-104, or +-the largest finite magnitude where that is larger. NaN stays.
+    """
     array = np.asarray(values)
     array = array if np.issubdtype(array.dtype, np.floating) else array.astype(np.float64)
     infinite = np.isinf(array)

@@ -25,6 +25,8 @@ _UNITS = 1000  # that the bootstrap over examples redraws
 
 
 class Correlation(NamedTuple):
+    """Spearman's rank correlation with its interval."""
+
     estimate: float
     low: float
     high: float

@@ -71,10 +71,12 @@ class Results:
 
     @property
     def confidence(self) -> float:
+        """The level of all intervals, as 0.95."""
         return float(self.options.get("confidence", Options.confidence))
 
     @property
     def delta(self) -> float:
+        """The delta of the epsilon that attacks prove."""
         return float(self.options.get("delta", Options.delta))
 
     @property
@@ -261,6 +263,7 @@ class Results:
 
     @property
     def bootstrap(self) -> dict[str, Any]:
+        """The options of a bootstrap: confidence, resamples and seed, where they are given."""
         return {k: v for k, v in self.options.items() if k in ("confidence", "resamples", "seed")}
 
     def _influence(self) -> dict[str, pd.DataFrame]:

@@ -1,9 +1,8 @@
-"""What the page is told: named chunks of JSON, so that it opens on the first and unpacks the others when
-asked.
+"""What the page is told: named chunks of JSON.
 
-``summary`` holds the recipes' main columns, the panels and what every recipe shares; ``risk/<column>`` one
-risk; ``recipe/<recipe_id>`` the traces and examples of one recipe; ``pictures`` the examples' pictures;
-``tables`` the rest of the results for download.
+The page opens on the first and unpacks the others when asked. ``summary`` holds the recipes' main columns,
+the panels and what every recipe shares; ``risk/<column>`` one risk; ``recipe/<recipe_id>`` the traces and
+examples of one recipe; ``pictures`` the examples' pictures; ``tables`` the rest of the results for download.
 """
 
 from __future__ import annotations

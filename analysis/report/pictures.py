@@ -1,9 +1,9 @@
-"""Pictures of the examples that the page talks about, kept beside the results so that the page needs no
-data set.
+"""Pictures of the examples that the page talks about.
 
-``results/pictures.npz`` (no pickles), for each side ``train`` and ``test``: ``<side>_index`` i8[k],
-``<side>_label`` i8[k], ``<side>_x`` u1 ``[k, C, H, W]`` for images, f4 ``[k, d]`` (first features) for tables
-or text ``[k]`` for tables whose columns have names; and ``class_names``.
+They are kept beside the results so that the page needs no data set: ``results/pictures.npz`` (no pickles),
+for each side ``train`` and ``test``: ``<side>_index`` i8[k], ``<side>_label`` i8[k], ``<side>_x`` u1
+``[k, C, H, W]`` for images, f4 ``[k, d]`` (first features) for tables or text ``[k]`` for tables whose
+columns have names; and ``class_names``.
 """
 
 from __future__ import annotations
@@ -34,15 +34,25 @@ class ExampleData(Protocol):
     """What of a data set is needed: ``trainables.data.dataset.Dataset`` has it."""
 
     @property
-    def x_train(self) -> NDArray[Any]: ...
+    def x_train(self) -> NDArray[Any]:
+        """Inputs of the training examples, ``[n, ...]``."""
+
     @property
-    def y_train(self) -> NDArray[Any]: ...
+    def y_train(self) -> NDArray[Any]:
+        """Their labels, ``[n]``."""
+
     @property
-    def x_test(self) -> NDArray[Any]: ...
+    def x_test(self) -> NDArray[Any]:
+        """Inputs of the test examples, ``[m, ...]``."""
+
     @property
-    def y_test(self) -> NDArray[Any]: ...
+    def y_test(self) -> NDArray[Any]:
+        """Their labels, ``[m]``."""
+
     @property
-    def class_names(self) -> Sequence[str] | None: ...
+    def class_names(self) -> Sequence[str] | None:
+        """A name for each label, where the classes have names."""
+
     def readable(self, x: NDArray[Any], /) -> NDArray[Any]:
         """Examples in the numbers that they came in, or rows as text."""
 
@@ -60,6 +70,7 @@ class Pictures:
     class_names: tuple[str, ...] = ()
 
     def to_bytes(self) -> bytes:
+        """The content of ``pictures.npz``."""
         buffer = io.BytesIO()
         arrays = asdict(self) | {"class_names": np.array(self.class_names, dtype=np.str_)}
         np.savez_compressed(buffer, allow_pickle=False, **arrays)
@@ -87,10 +98,10 @@ class Pictures:
 
 
 def save_pictures(directory: str | PathLike[str] | Store, dataset: ExampleData, *, top: int = TOP) -> None:
-    """Keeps the examples that the page of an audited sweep will show: most memorized, most exposed, and
-    influential.
+    """Keep the examples that the page of an audited sweep will show.
 
-    Does nothing where the manifest says ``show_examples: false``. Call it after ``audit_sweep``.
+    Those are the most memorized, the most exposed and the influential ones. Does nothing where the manifest
+    says ``show_examples: false``. Call it after ``audit_sweep``.
     """
     store = as_store(directory)
     tables = Tables(store)

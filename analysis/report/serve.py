@@ -78,6 +78,7 @@ class Live:
         self.version = f"{replicas}-{hash(tuple(self.chunks.values())) & 0xFFFFFFFF:x}"
 
     def status(self) -> dict[str, Any]:
+        """Progress, the version of the results, and a note, as JSON values."""
         return {**self.progress._asdict(), "version": self.version, "note": self.note}
 
 

@@ -84,10 +84,12 @@ class Ordered(NamedTuple):
 
     @property
     def members(self) -> int:
+        """How many scores are of members."""
         return int(self.ins[-1])
 
     @property
     def nonmembers(self) -> int:
+        """How many scores are of non-members."""
         return len(self.keys) - self.members
 
     def above(self, cuts: Keys) -> tuple[Ints, Ints]:

@@ -328,6 +328,7 @@ def fill(text: str, runs: str | PathLike[str]) -> str:
 
 
 def main(runs: str, *pages: str) -> None:
+    """Fill the tables of some pages from the results below ``runs``."""
     for page in map(Path, pages):
         page.write_text(fill(page.read_text(encoding="utf-8"), runs), encoding="utf-8")
 

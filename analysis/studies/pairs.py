@@ -67,6 +67,7 @@ class Sweep:
         return self.pair(own[0], other[0], f", best test accuracy of {len(own)}") if own and other else None
 
     def pair(self, own: str, other: str, how: str = "", confidence: float | None = None) -> Pair | None:
+        """Two recipes on their shared seeds; None where they share none."""
         a, b = self.ensembles[own], self.ensembles[other]
         seeds = np.intersect1d(a.seeds, b.seeds)
         if not len(seeds):
@@ -88,20 +89,24 @@ class Pair:
 
     @cached_property
     def ensembles(self) -> tuple[Ensemble, Ensemble]:
+        """Both ensembles on the shared seeds."""
         a, b = (self.sweep.ensembles[r].restrict(self.seeds) for r in (self.own, self.other))
         return a, b
 
     @cached_property
     def audits(self) -> tuple[Audit, Audit]:
+        """Both audits on the shared seeds."""
         a, b = (self.sweep.audit_on(r, self.seeds) for r in (self.own, self.other))
         return a, b
 
     @property
     def clusters(self) -> NDArray[Any]:
+        """The group of each replica that a bootstrap draws as one, ``[R]``."""
         return self.ensembles[0].clusters
 
     @cached_property
     def weights(self) -> NDArray[np.float32]:
+        """How often each bootstrap draw takes each replica, ``[resamples, R]``."""
         return resample(self.clusters, self.sweep.resamples, self.sweep.seed)
 
     def compare(self, figure: str, by: Callable[[Any, Any], Any] = np.subtract) -> Estimate | None:
@@ -113,8 +118,10 @@ class Pair:
             return self.ends(by(a.row[figure], b.row[figure]), by(a.draws[figure], b.draws[figure]))
 
     def ends(self, estimate: float, draws: NDArray[Any]) -> Estimate:
+        """An estimate with the ends of its interval from bootstrap draws."""
         return (float(estimate), *interval(draws, int(self.clusters.max()) + 1, confidence=self.confidence))
 
 
 def runs(recipe: Mapping[str, Any], optimizer: str) -> bool:
+    """Whether a recipe runs this optimizer."""
     return bool(recipe.get("optimizer", "sgd") == optimizer)

@@ -66,11 +66,13 @@ class Setting:
 
     @property
     def variances(self) -> Floats:
+        """Variances of the dimensions, ``[d]``, with mean 1."""
         falling = np.arange(1, self.d + 1) ** -self.decay
         return np.asarray(falling / falling.mean())
 
     @property
     def mean(self) -> Floats:
+        """The mean of the first class, ``[d]``; the second class has minus it."""
         return np.asarray(self.signal * np.sqrt(self.variances / self.d))
 
 

@@ -18,6 +18,7 @@ class Commands(TyperGroup):
     """Commands that Ctrl+C and SIGTERM end with one line; typer would end them without a word."""
 
     def invoke(self, ctx: Any) -> Any:
+        """Run the command; an interrupt ends it with one line on how to go on."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -75,6 +76,7 @@ def raw_spec(spec: str, assignments: list[str]) -> dict[str, Any]:
 
 
 def show_code(values: dict[str, Any]) -> None:
+    """Say which code of the user's own a spec runs."""
     from sweep.spec.reading import import_strings
 
     for place, name in import_strings(values):
@@ -82,12 +84,22 @@ def show_code(values: dict[str, Any]) -> None:
 
 
 def validated(values: dict[str, Any]) -> Any:
+    """The spec that these values describe.
+
+    Raises:
+        UserError: A value cannot be had.
+    """
     from sweep.spec.schema import SweepSpec
 
     return SweepSpec.of(values)
 
 
 def require_sweep(directory: str) -> None:
+    """Refuse a directory that is not a sweep's.
+
+    Raises:
+        UserError: It has no manifest.
+    """
     from trainables.directory import require_manifest
     from trainables.storage import as_store
 

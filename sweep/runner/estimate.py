@@ -106,13 +106,16 @@ class Estimate:
 
     @property
     def there(self) -> int:
+        """Replicas that are recorded already."""
         return sum(recipe.there for recipe in self.recipes)
 
     @property
     def missing(self) -> int:
+        """Replicas still to train."""
         return sum(recipe.missing for recipe in self.recipes)
 
     def to_json(self) -> dict[str, Any]:
+        """The estimate as JSON values, for ``--json``."""
         return {**asdict(self), "there": self.there, "missing": self.missing}
 
 

@@ -47,6 +47,7 @@ class Outcome:
         return stopping.exit_code() if done.interrupted else int(bool(done.failed or done.fatal))
 
     def to_json(self) -> dict[str, Any]:
+        """What happened as JSON values, for ``--json``."""
         done = self.trained
         return {
             "directory": self.directory,

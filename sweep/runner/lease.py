@@ -51,6 +51,7 @@ class Driver:
 
     @staticmethod
     def here(stale: float) -> Driver:
+        """This process as a driver whose lease is stale after so many seconds."""
         now = time.time()
         job = os.environ.get("RAY_JOB_SUBMISSION_ID")
         return Driver(
@@ -63,8 +64,11 @@ class Driver:
         return self.host == socket.gethostname() and self.born.startswith(_boot())
 
     def alive(self, store: Store) -> bool:
-        """Near, whether that very process runs; elsewhere, whether ``store`` got the lease lately by its own
-        clock: those of the driver's host and of this one may both be wrong."""
+        """Whether the driver still runs.
+
+        Near, that very process is looked for. Elsewhere, ``store`` must have got the lease lately by its own
+        clock: those of the driver's host and of this one may both be wrong.
+        """
         if self.near:
             return _born(self.pid) == self.born
         with suppress(FileNotFoundError):
@@ -86,6 +90,7 @@ class Lease:
         self._thread = threading.Thread(target=self._keep, name="flatleak-lease", daemon=True)
 
     def publish(self, figures: dict[str, Any]) -> None:
+        """Replace the figures that go out with the next beat."""
         self._figures = figures
 
     def _keep(self) -> None:
@@ -221,6 +226,7 @@ def _born(pid: int) -> str:
 
 
 def age(seconds: float) -> str:
+    """A time span for people, as ``"2 h 5 min"``, from seconds."""
     minutes, s = divmod(int(max(seconds, 0)), 60)
     hours, m = divmod(minutes, 60)
     return f"{hours} h {m} min" if hours else f"{m} min {s} s" if m else f"{s} s"

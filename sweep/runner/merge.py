@@ -47,6 +47,7 @@ class Merged:
     differences: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
+        """What was merged as JSON values, for ``--json``."""
         seeds = {"first_seed": self.seeds.start, "seeds": len(self.seeds)}
         lists = {"damaged": list(self.damaged), "differences": list(self.differences)}
         return {**vars(self), **seeds, **lists}

@@ -33,6 +33,7 @@ class Inventory:
 
     @property
     def missing(self) -> int:
+        """Replicas still to train."""
         return int((~self.done).sum())
 
 

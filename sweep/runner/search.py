@@ -42,10 +42,10 @@ def require_optuna() -> Any:
 
 @dataclass
 class Search:
-    """One search on one sweep. ``history`` has a row for each recipe at each number of replicas, ``failed``
-    are the blocks given up.
+    """One search on one sweep.
 
-    Its subset seeds follow those of the sweep. What is found is then verified on subsets that it never
+    ``history`` has a row for each recipe at each number of replicas; ``failed`` are the blocks given up. The
+    search's subset seeds follow those of the sweep. What is found is then verified on subsets that it never
     saw: those of the sweep itself.
     """
 

@@ -90,15 +90,15 @@ class SeedRange(Subsets):
 
     @property
     def range(self) -> range:
+        """The subset seeds."""
         return range(self.first, self.first + self.seeds)
 
 
 class Resources(Section):
-    """What one trial asks Ray for: cores (also its threads, at least one), GPUs (may be a fraction), custom
-    resources.
+    """What one trial asks Ray for: cores, GPUs and custom resources.
 
-    ``gpu: auto`` is a whole GPU, on which a trial trains several replicas at once. A fraction lets several
-    trials share one.
+    ``cpu`` is also the number of the trial's threads, at least one. ``gpu`` may be a fraction, so that
+    several trials share one; ``gpu: auto`` is a whole GPU, on which a trial trains several replicas at once.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
@@ -115,10 +115,12 @@ class Resources(Section):
 
 
 class AuditSpec(Section):
-    """How the ensembles are audited. ``reference`` is what every recipe is compared with: an optimizer's name
-    or the knobs of a recipe of the grid; by default plain ``sgd`` where the grid has it. ``delta`` is that of
-    the epsilon that the attacks prove. ``claims`` adds what was published about sharpness-aware optimizers
-    beside what the sweep measured."""
+    """How the ensembles are audited.
+
+    ``reference`` is what every recipe is compared with: an optimizer's name or the knobs of a recipe of the
+    grid; by default plain ``sgd`` where the grid has it. ``delta`` is that of the epsilon that the attacks
+    prove. ``claims`` adds what was published about sharpness-aware optimizers beside what the sweep measured.
+    """
 
     reference: str | dict[str, Any] | None = None
     attacks: Annotated[list[str] | None, BeforeValidator(_some)] = None

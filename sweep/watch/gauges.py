@@ -65,26 +65,32 @@ class Figures(Live):
         self._by_sweep = {key: Gauge(*about, tag_keys=("sweep",)) for key, about in BY_SWEEP.items()}
 
     def on_trial_start(self, *_: Any, **event: Any) -> None:
+        """Count the block as running."""
         self._running.add(_block(event))
 
     def on_trial_recover(self, *_: Any, **event: Any) -> None:
+        """Count the block as no longer running, until it starts again."""
         self._running.discard(_block(event))
 
     on_trial_complete = on_trial_error = on_trial_recover
 
     def on_trial_result(self, *_: Any, **event: Any) -> None:
+        """Keep the recipe's latest test accuracy and loss."""
         recipe_id = self._tally.blocks[_block(event)].address.recipe_id
         result = event["result"]
         self._latest[recipe_id] |= {key: result[key] for key in ("test_accuracy", "loss") if key in result}
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
+        """Publish now and then."""
         if time.monotonic() - self._last > PUBLISH_EVERY:
             self.publish()
 
     def on_experiment_end(self, *_: Any, **__: Any) -> None:
+        """Publish the last figures."""
         self.publish()
 
     def publish(self) -> None:
+        """Set the gauges of every recipe and of the sweep."""
         self._last = time.monotonic()
         figures = self.figures()
         for recipe_id, values in figures["recipes"].items():

@@ -27,6 +27,7 @@ class Monitor:
 
     @property
     def commands(self) -> dict[str, str]:
+        """How to start Prometheus and Grafana, by name."""
         provisioning = f"GF_PATHS_PROVISIONING={self.provisioning}"
         return {
             "Prometheus": f"prometheus --config.file={self.prometheus} --web.listen-address=127.0.0.1:9090",

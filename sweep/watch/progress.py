@@ -39,6 +39,7 @@ class Tally:
 
     @property
     def trained(self) -> float:
+        """Replicas trained in this run, unfinished ones by their share."""
         return sum(self.replicas)
 
     @property
@@ -89,6 +90,7 @@ class Watch(Live, Stopper):
         self.fatal: str | None = None
 
     def __call__(self, _trial_id: str, _result: dict[str, Any]) -> bool:
+        """Stop no single trial: Tune asks after every report."""
         return False
 
     def stop(self) -> None:
@@ -96,6 +98,7 @@ class Watch(Live, Stopper):
         self._stopping = time.monotonic()
 
     def stop_all(self) -> bool:
+        """Whether Tune must end the run: a fatal error, or all progress saved after `stop`."""
         return self.fatal is not None or self._saved
 
     @property
@@ -105,6 +108,7 @@ class Watch(Live, Stopper):
         return not self._unsaved or time.monotonic() - self._stopping > self.GRACE
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
+        """Ask trials to save: all of them once the run stops, and those on nodes that are about to go."""
         if self._stopping is not None and not self._asked:
             self._asked = True
             self._requests.ask()
@@ -115,6 +119,7 @@ class Watch(Live, Stopper):
                 self._requests.ask(node)
 
     def on_trial_result(self, *_: Any, **event: Any) -> None:
+        """Note how far the block is, whether its progress is saved, and what failed."""
         block, result = _block(event), event["result"]
         self.tally.replicas[block] = result.get("replicas", 0.0)
         (self._unsaved.discard if "saved" in result else self._unsaved.add)(block)
@@ -123,10 +128,12 @@ class Watch(Live, Stopper):
             self.tally.failed.add(block)
 
     def on_trial_complete(self, *_: Any, **event: Any) -> None:
+        """Count the block as finished."""
         self.tally.finished.add(_block(event))
         self._unsaved.discard(_block(event))
 
     def on_trial_start(self, *_: Any, **event: Any) -> None:
+        """Note which actor trains the block."""
         self._actors[_block(event)] = event["trial"].temporary_state.ray_actor._actor_id.hex()
 
     def on_trial_recover(self, *_: Any, **event: Any) -> None:
@@ -146,6 +153,7 @@ class Watch(Live, Stopper):
         return sum(node not in lost for node in self.died_on.get(block, []))
 
     def on_trial_error(self, *_: Any, **event: Any) -> None:
+        """Give the block up: Tune will not try it again."""
         block, trial = _block(event), event["trial"]
         self.tally.failed.add(block)
         self.tally.finished.add(block)
@@ -235,6 +243,7 @@ class Bar(Live):
         self._progress.stop()
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
+        """Move the bar; where the output is no terminal, print a line now and then."""
         self._update()
         if not self._console.is_terminal and time.monotonic() - self._last_line > LINE_EVERY:
             self._last_line = time.monotonic()

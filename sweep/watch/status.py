@@ -68,13 +68,16 @@ class Status:
 
     @property
     def done(self) -> int:
+        """Replicas that are recorded."""
         return sum(recipe.done for recipe in self.recipes)
 
     @property
     def total(self) -> int:
+        """Replicas that the sweep asks for."""
         return self.seeds * len(self.recipes)
 
     def to_json(self) -> dict[str, Any]:
+        """The status as JSON values, for ``--json``."""
         return {**asdict(self), "done": self.done, "total": self.total}
 
 

@@ -11,10 +11,11 @@ KEY = "WANDB_API_KEY"
 
 
 class Wandb(WandbLoggerCallback):
-    """Hands the key to the processes that log as a value. As part of their runtime environment, which is
-    how Ray does it, it would be written to ``runtime_env_agent.log`` and shown by the dashboard.
+    """Tune's logger for Weights & Biases, which hands the key to the processes that log as a value.
 
-    Runs are kept below ``WANDB_DIR``, else here: from a trial's own folder Tune copies them unfinished.
+    As part of their runtime environment, which is how Ray does it, the key would be written to
+    ``runtime_env_agent.log`` and shown by the dashboard. Runs are kept below ``WANDB_DIR``, else here: from a
+    trial's own folder Tune copies them unfinished.
     """
 
     def _start_logging_actor(self, trial: Any, exclude_results: list[str], **options: Any) -> None:

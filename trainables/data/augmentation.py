@@ -1,5 +1,7 @@
-"""Augmentation as batched tensor operations: what to do is drawn per epoch, from each replica's own
-stream."""
+"""Augmentation as batched tensor operations.
+
+What to do is drawn per epoch, from each replica's own stream.
+"""
 
 from __future__ import annotations
 
@@ -96,12 +98,19 @@ def _inside(index: Tensor, side: int) -> Tensor:
 
 
 def mixed(x: Tensor, targets: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-    """mixup: every example and its target become ``share`` of themselves and 1 - share of the next in the
-    batch.
+    """Mix every example and its target with the next one in the batch (mixup).
 
-    Zhang et al. 2018, section 2: share ~ Beta(a, a), a the recipe's ``mixup``, 0.1 to 1. Batches come in
-    random order, so the next example is a random partner. ``x[K, B, ...]``, ``targets[C, K, B]``, one
-    ``share[K]`` a replica.
+    Each becomes ``share`` of itself and ``1 - share`` of the next: Zhang et al. 2018, section 2, where
+    share ~ Beta(a, a) and a is the recipe's ``mixup``, 0.1 to 1. Batches come in random order, so the next
+    example is a random partner.
+
+    Args:
+        x: Inputs ``[K, B, ...]``.
+        targets: Probabilities of the classes ``[C, K, B]``.
+        share: One share a replica ``[K]``, in 0..1.
+
+    Returns:
+        The mixed inputs and targets, of the same shapes.
     """
     partner = x.roll(-1, 1)
     x = torch.lerp(partner, x, share.view(-1, *[1] * (x.ndim - 1)).to(x.dtype))

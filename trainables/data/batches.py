@@ -116,8 +116,10 @@ class Sampler:
         return generator.permutation(members)[: self.size]
 
     def _poisson(self, generator: np.random.Generator, members: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Every member with probability ``batch_size / size`` in each batch: ``[steps, longest]``, -1 fills
-        the shorter ones."""
+        """Draw every member with probability ``batch_size / size`` in each batch (Poisson sampling).
+
+        The result is ``[steps, longest]``; -1 fills the shorter batches.
+        """
         rate = self.batch_size / self.size
         drawn = [members[generator.random(len(members)) < rate] for _ in range(self.steps)]
         index = np.full((self.steps, max(1, *map(len, drawn))), -1)

@@ -17,8 +17,11 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Classes:
-    """Classes int64 ``[n]`` below ``count`` of both sides; ``names`` is None where labels are 0 to C-1
-    already and nobody named them."""
+    """The classes of both sides as numbers.
+
+    Labels are int64 ``[n]`` below ``count``. ``names`` is None where labels are 0 to C-1 already and nobody
+    named them.
+    """
 
     train: NDArray[np.int64]
     test: NDArray[np.int64]

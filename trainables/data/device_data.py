@@ -18,8 +18,10 @@ NORMALISE_BYTES = 2**27
 
 
 class DeviceData:
-    """A data set whole on the device: bytes normalised per channel by the training set, floats as they
-    are."""
+    """A data set that lies whole on the device.
+
+    Bytes are normalised per channel by the training set; floats stay as they are.
+    """
 
     def __init__(self, dataset: Dataset, device: torch.device) -> None:
         self.device = device

@@ -67,8 +67,10 @@ class Source:
 
 
 def digits() -> Source:
-    """scikit-learn's 8 x 8 digits: 1,200 to train on and 597 to test on, always the same; grey levels from 0
-    to 1, which is what they are trained on."""
+    """scikit-learn's 8 x 8 digits: 1,200 to train on and 597 to test on, always the same.
+
+    Replicas train on grey levels from 0 to 1.
+    """
     from sklearn.datasets import load_digits
 
     data = load_digits()
@@ -80,8 +82,15 @@ def digits() -> Source:
 
 
 def torchvision_set(kind: str, *, root: str = "~/.cache/flatleak") -> Source:
-    """A data set that torchvision downloads into ``root`` the first time: CIFAR10, CIFAR100, MNIST,
-    FashionMNIST."""
+    """A data set that torchvision downloads the first time.
+
+    Args:
+        kind: ``CIFAR10``, ``CIFAR100``, ``MNIST`` or ``FashionMNIST``.
+        root: The folder that it is downloaded into; ``~`` is the home directory.
+
+    Returns:
+        Images and labels of both sides.
+    """
     import torchvision
 
     where = _place("root", root)
@@ -176,10 +185,20 @@ def _slices(side: str, data: Array, offsets: Array, notes: list[str]) -> Images:
 
 
 def folder(*, path: str, size: int | None = None, test_share: float = 0.2) -> Source:
-    """Images in ``path/train/<class>/`` and ``path/test/<class>/``, or ``path/<class>/`` of which
-    ``test_share`` is held out; read as RGB, at any depth below their class. ``size``: scale each to that many
-    pixels square; without it all must have one size. Hidden files, and files of no image type, are skipped
-    and counted."""
+    """Images in a folder a class, read as RGB.
+
+    They lie in ``path/train/<class>/`` and ``path/test/<class>/``, or in ``path/<class>/``, of which
+    ``test_share`` is held out; at any depth below their class. Hidden files, and files of no image type, are
+    skipped and counted.
+
+    Args:
+        path: The folder.
+        size: Scales each image to that many pixels square; without it all must have one size.
+        test_share: The share that is held out, in 0..1, where the folder has no ``test``.
+
+    Returns:
+        Images and labels of both sides.
+    """
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
         raise UserError(f"dataset.size: {size!r}: expected a whole number of pixels, 1 or more")
     root = existing(path)

@@ -32,9 +32,11 @@ class Batch:
 
     @property
     def size(self) -> int:
+        """Examples of one replica's batch."""
         return self.x.shape[1]
 
     def __call__(self, params: Params) -> Params:
+        """The mean gradient of the batch at these parameters, ``{name: tensor[K, ...]}``."""
         batch = (params, self._buffers(), self.x, self.targets, self.share, self.objective)
         if self.clip is None:
             gradient, losses = self.network.gradient(*batch)

@@ -154,11 +154,11 @@ def fastest_stack(task: Task, replicas: int = STACKS[-1], share: float = 1.0) ->
 def _grown(
     task: Task, stacks: list[int], run: float, *, left: Callable[[], float], full: Callable[[], bool]
 ) -> dict[int, float]:
-    """Seconds a replica and step of growing stacks, while there are seconds ``left`` to time one more and
-    the memory is not ``full``.
+    """Time growing stacks, until the time is up or the memory is full: seconds a replica and step.
 
-    What decides is timed twice, lest a moment in which the machine does something else decide: the stack that
-    ends the growth, and at last the best one and one replica alone.
+    Another stack is timed while there are seconds ``left`` for it and the memory is not ``full``. What
+    decides is timed twice, lest a moment in which the machine does something else decide: the stack that ends
+    the growth, and at last the best one and one replica alone.
     """
     seconds: dict[int, float] = {}
     last = 0.0

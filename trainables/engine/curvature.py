@@ -13,8 +13,10 @@ STEP = 1e-3  # in units of the normalised input, as in the authors' code
 
 
 def draw_directions(count: int, shape: tuple[int, ...], sweep_seed: int) -> Tensor:
-    """Rademacher directions ``[count, *shape]``, each entry -1 or 1, the same for all replicas and
-    examples."""
+    """Rademacher directions: ``[count, *shape]``, each entry -1 or 1.
+
+    They are the same for all replicas and examples.
+    """
     signs = stream(sweep_seed, 0, "curvature").integers(0, 2, (count, *shape))
     return torch.from_numpy(2 * signs - 1).float()
 

@@ -95,8 +95,10 @@ def _curvature(stack: Stack, directions: int, named: Params, buffers: Params) ->
 
 
 def _statistics_of(stack: Stack, named: Params) -> Params:
-    """BatchNorm statistics of averaged weights: each batch's own, averaged over one epoch (Izmailov et al.
-    2018)."""
+    """BatchNorm statistics of averaged weights: each batch's own, averaged over one epoch.
+
+    Source: Izmailov et al. 2018.
+    """
     norms = [m for m in stack.network.module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     own = {name: b.clone() for name, b in stack.buffers.items()}

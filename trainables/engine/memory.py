@@ -26,8 +26,10 @@ def keep_freed_memory() -> None:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether this is the device's or the host's memory running out, in any of the ways that torch says
-    so."""
+    """Whether an error says that the device's or the host's memory ran out.
+
+    torch says so in several ways; all are known here.
+    """
     says = str(error)
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
         part in says for part in ("can't allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")

@@ -1,5 +1,7 @@
-"""K copies of one network in lockstep: parameters in flat buffers, logits and gradients of all in one
-pass."""
+"""K copies of one network in lockstep.
+
+Their parameters lie in flat buffers; one pass gives the logits or the gradients of all.
+"""
 
 from __future__ import annotations
 
@@ -86,8 +88,11 @@ class Network:
 
     @contextmanager
     def _arithmetic(self, *, train: bool = True, mapped: bool) -> Iterator[None]:
-        """That of a forward pass; ``mapped`` where vmap runs it, which has no rule for fused attention and
-        would take one replica after the other."""
+        """The arithmetic of a forward pass.
+
+        ``mapped``: vmap runs the pass. It has no rule for fused attention and would take one replica after
+        the other.
+        """
         attention = sdpa_kernel(SDPBackend.MATH) if mapped else nullcontext()
         # A capture must not keep casts of weights that a later step would reuse.
         kept = self.device.type != "cuda"
@@ -98,8 +103,10 @@ class Network:
             yield
 
     def logits(self, named: Params, buffers: Params, x: Tensor, *, train: bool) -> Tensor:
-        """``x[K, B, ...]`` -> ``[K, B, C]``. In training, running statistics in ``buffers`` change in
-        place."""
+        """The logits of all replicas: ``x[K, B, ...]`` -> ``[K, B, C]``.
+
+        In training, running statistics in ``buffers`` change in place.
+        """
         self.module.train(train)
         with self._arithmetic(train=train, mapped=len(x) > 1):
             return self._forward(named, buffers, x)
@@ -191,8 +198,11 @@ class DenseNetwork(Network):
 
     @staticmethod
     def fits(module: nn.Module) -> bool:
-        """Whether the module is ``[Flatten] (Linear ReLU)* Linear`` of torch's own layers, each once and all
-        trained, every Linear with a bias."""
+        """Whether the passes of a module can be written out.
+
+        That is a module ``[Flatten] (Linear ReLU)* Linear`` of torch's own layers, each once and all trained,
+        every Linear with a bias.
+        """
         if type(module) is not nn.Sequential:
             return False
         layers = list(module)
@@ -208,6 +218,7 @@ class DenseNetwork(Network):
         )
 
     def logits(self, named: Params, buffers: Params, x: Tensor, *, train: bool) -> Tensor:  # noqa: ARG002
+        """The logits of all replicas, see `Network.logits`."""
         return self._activations(named, x)[-1]
 
     def _activations(self, named: Params, x: Tensor) -> list[Tensor]:
@@ -224,8 +235,12 @@ class DenseNetwork(Network):
     def _backward(
         self, named: Params, x: Tensor, targets: Tensor, share: Tensor, objective: Objective
     ) -> tuple[list[tuple[str, Tensor, Tensor]], Tensor]:
-        """Last layer first: its name, its input ``[K, B, i]``, the gradient at its output ``[K, B, o]``; the
-        losses."""
+        """The backward pass, last layer first.
+
+        Returns:
+            For each layer its name, its input ``[K, B, i]`` and the gradient at its output ``[K, B, o]``; and
+            the losses ``[K, B]``.
+        """
         *inputs, logits = self._activations(named, x)
         logits = logits.detach().requires_grad_()
         with torch.enable_grad():
@@ -255,6 +270,7 @@ class DenseNetwork(Network):
         share: Tensor,
         objective: Objective,
     ) -> tuple[Params, Tensor]:
+        """The gradient of all replicas, see `Network.gradient`."""
         steps, losses = self._backward(self.layout.unpack(params), x, targets, share, objective)
         return self._products(params, steps), losses
 
@@ -268,6 +284,7 @@ class DenseNetwork(Network):
         objective: Objective,
         clip: float,
     ) -> tuple[Params, Tensor]:
+        """The mean of clipped gradients of all replicas, see `Network.clipped`."""
         every = torch.ones_like(share)
         steps, losses = self._backward(self.layout.unpack(params), x, targets, every, objective)
         squares = sum(error.square().sum(-1) * (h.square().sum(-1) + 1) for _, h, error in steps)

@@ -44,6 +44,7 @@ class Task:
 
     @cached_property
     def device(self) -> torch.device:
+        """The device that the replicas train on."""
         return find_device(self.runtime.device)
 
     @cached_property
@@ -64,6 +65,7 @@ class Task:
 
     @property
     def epochs(self) -> int:
+        """Epochs until training ends, early stopping taken into account."""
         return epochs_run(self.recipe)
 
     @property
@@ -98,8 +100,10 @@ class Task:
 
     @cached_property
     def dropout(self) -> bool:
-        """Whether the network draws random numbers of its own, which only a stack of one can seed by
-        replica."""
+        """Whether the network draws random numbers of its own.
+
+        Only a stack of one can seed those by replica.
+        """
         module, blank = self.module(0).train(), torch.zeros(2, *self.dataset.x_train.shape[1:])
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             before = torch.get_rng_state()

@@ -31,10 +31,10 @@ TINY = 1e-12
 
 
 class Batch(Protocol):
-    """What a gradient function must also offer to ``esam`` and to ``sam`` with ``m``; other rules only call
-    it.
+    """What a gradient function must also offer to ``esam`` and to ``sam`` with ``m``.
 
-    BatchNorm's running statistics may move at the first evaluation of a step, and at no later one.
+    Other rules only call it. BatchNorm's running statistics may move at the first evaluation of a step, and
+    at no later one.
     """
 
     size: int
@@ -140,14 +140,14 @@ def norm(a: Params) -> Tensor:
 
 
 def plus(a: Params, scale: Tensor | float, b: Params) -> Params:
-    """a + scale b, with one scale for all replicas or one a replica ``[K]``."""
+    """Add: a + scale b, with one scale for all replicas or one a replica ``[K]``."""
     if isinstance(scale, Tensor):
         return {n: torch.addcmul(t, b[n], scale.view(-1, *[1] * (t.ndim - 1))) for n, t in a.items()}
     return {n: torch.add(t, b[n], alpha=scale) for n, t in a.items()}
 
 
 def climb(params: Params, direction: Params, radius: float) -> Params:
-    """w + radius d / ||d||; where d is 0, w."""
+    """Take a step of a given length: w + radius d / ||d||; where d is 0, w."""
     return plus(params, radius / norm(direction).clamp_min(TINY), direction)
 
 
@@ -178,10 +178,10 @@ def sam(step: Step) -> Params:
 
 
 def asam(step: Step) -> Params:
-    """g(w + rho T^2 g / ||T g||), T = |w| + eta for weights and 1 for biases and norms: Kwon et al. 2021,
-    equation 8.
+    """g(w + rho T^2 g / ||T g||), T = |w| + eta for weights and 1 for biases and norms.
 
-    ``rho`` 0.1 to 2, relative to the weights' own size; ``eta`` >= 0 (default 0.01) in units of a weight.
+    Adaptive SAM: Kwon et al. 2021, equation 8. ``rho`` 0.1 to 2, relative to the weights' own size; ``eta``
+    >= 0 (default 0.01) in units of a weight.
     """
     g = step.gradient()
     scale = {n: w.abs().add_(given(step.recipe.eta)) for n, w in step.params.items() if w.ndim > 2}
@@ -192,10 +192,10 @@ def asam(step: Step) -> Params:
 
 
 def gsam(step: Step) -> Params:
-    """g_s - alpha (g - (g.g_s / ||g_s||^2) g_s): Zhuang et al. 2022, section 4 and algorithm 1, with a
-    constant rho.
+    """g_s - alpha (g - (g.g_s / ||g_s||^2) g_s).
 
-    The part of g orthogonal to g_s shrinks the surrogate gap. ``alpha`` >= 0 (default 0.4), no unit.
+    Surrogate gap guided SAM: Zhuang et al. 2022, section 4 and algorithm 1, with a constant rho. The part of
+    g orthogonal to g_s shrinks the surrogate gap. ``alpha`` >= 0 (default 0.4), no unit.
     """
     g = step.gradient()
     g_s = step.gradient(climb(step.params, g, given(step.recipe.rho)))
@@ -221,12 +221,11 @@ def looksam(step: Step) -> Params:
 
 
 def fsam(step: Step) -> Params:
-    """g(w + rho d / ||d||), d = g - sigma e, then e <- lmbda e + (1 - lmbda) g; the first step is SAM's, with
-    e = g.
+    """g(w + rho d / ||d||), d = g - sigma e, then e <- lmbda e + (1 - lmbda) g.
 
-    Friendly SAM: Li et al. 2024, section 4 and algorithm 1, order of updates as in the authors' code.
-    ``sigma`` >= 0 (default 1) and ``lmbda`` in 0..1 (default 0.9), no unit: e estimates the full-data
-    gradient, which d leaves out.
+    Friendly SAM: Li et al. 2024, section 4 and algorithm 1, order of updates as in the authors' code. The
+    first step is SAM's, with e = g. ``sigma`` >= 0 (default 1) and ``lmbda`` in 0..1 (default 0.9), no unit:
+    e estimates the full-data gradient, which d leaves out.
     """
     g = step.gradient()
     e = step.memory("e")
@@ -237,12 +236,11 @@ def fsam(step: Step) -> Params:
 
 
 def esam(step: Step) -> Params:
-    """Gradient at w + rho (b / beta) u on the share gamma of the batch whose loss rises most, b ~
-    Bernoulli(beta).
+    """Gradient at w + rho (b / beta) u on the share gamma of the batch whose loss rises most.
 
-    Efficient SAM: Du et al. 2022, sections 3.1 (stochastic weight perturbation, a draw for every parameter)
-    and 3.2 (sharpness-sensitive data selection). ``beta`` and ``gamma`` in (0, 1] (default 0.5); both 1 is
-    SAM.
+    Efficient SAM: Du et al. 2022, sections 3.1 (stochastic weight perturbation, a draw b ~ Bernoulli(beta)
+    for every parameter) and 3.2 (sharpness-sensitive data selection). ``beta`` and ``gamma`` in (0, 1]
+    (default 0.5); both 1 is SAM.
     """
     g = step.gradient()
     chosen = g

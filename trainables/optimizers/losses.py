@@ -1,5 +1,7 @@
-"""The loss of every example, and the defences that change it. Classes come first: logits and targets ``[C,
-...]``."""
+"""The loss of every example, and the defences that change it.
+
+Classes come first: logits and targets are ``[C, ...]``.
+"""
 
 from __future__ import annotations
 

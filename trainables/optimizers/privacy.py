@@ -1,5 +1,4 @@
-"""Differential privacy: how much noise a privacy budget asks for, and what budget a training run has
-spent."""
+"""Differential privacy: the noise that a privacy budget asks for, and the budget that training has spent."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Update rules: a gradient rule, then gradient noise, then a base optimizer. They compose; see
-``gradients``."""
+"""Update rules: a gradient rule, then gradient noise, then a base optimizer.
+
+They compose; the gradient rules are in `trainables.optimizers.gradient_rules`.
+"""
 
 from __future__ import annotations
 
