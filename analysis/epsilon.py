@@ -78,4 +78,4 @@ def _best_cut(scores: Ordered, mass: float) -> Keys:
 def _epsilon(fpr: NDArray[Any], fnr: NDArray[Any], mass: float) -> NDArray[Any]:
     with np.errstate(divide="ignore", invalid="ignore"):
         first, second = np.log((mass - fpr) / fnr), np.log((mass - fnr) / fpr)
-    return np.maximum(np.nan_to_num(np.fmax(first, second), nan=0.0), 0.0)
+    return np.asarray(np.maximum(np.nan_to_num(np.fmax(first, second), nan=0.0), 0.0))

@@ -41,7 +41,8 @@ def memorization(correct: ArrayLike, members: ArrayLike) -> Floats:
     >>> memorization([[1, 1], [1, 0], [0, 1], [0, 0]], [[1, 0], [1, 0], [0, 1], [0, 1]])
     array([1., 0.])
     """
-    return _Counts.of(correct, members).memorization(np.ones((1, len(np.asarray(members))), np.float32))[0]
+    once = np.ones((1, len(np.asarray(members))), np.float32)
+    return np.asarray(_Counts.of(correct, members).memorization(once)[0])
 
 
 def margin_gap(margin: ArrayLike, members: ArrayLike) -> Floats:

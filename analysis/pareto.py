@@ -128,7 +128,7 @@ def _volume(costs: Floats, corner: Floats) -> float:
         return float(((corner[0] - best) * np.diff(costs[:, 1], append=corner[1])).sum())
     heights = np.diff(costs[:, -1], append=corner[-1])
     slabs = ((k + 1, height) for k, height in enumerate(heights) if height > 0)
-    return sum(height * _volume(_front_only(costs[:k, :-1]), corner[:-1]) for k, height in slabs)
+    return float(sum(height * _volume(_front_only(costs[:k, :-1]), corner[:-1]) for k, height in slabs))
 
 
 def _front_only(costs: Floats) -> Floats:

@@ -147,7 +147,7 @@ class _Given:
             raise UserError(f"{path}: is no .npz archive; expected predictions as numpy.savez writes them")
         try:
             with np.load(path, allow_pickle=False) as archive:
-                self.arrays = {name: archive[name] for name in archive.files}
+                self.arrays: dict[str, Array] = {name: archive[name] for name in archive.files}
         except FileNotFoundError:
             raise UserError(f"{path}: no such file; expected an .npz of predictions") from None
         except Exception as error:  # a damaged archive fails in zip, zlib, NumPy or Python's own tokenizer

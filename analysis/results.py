@@ -280,7 +280,8 @@ class Tables:
         Raises:
             UserError: neither; says the nearest label.
         """
-        by_label = dict(zip(self.recipes["label"].astype(str), self.recipes.index.astype(str), strict=True))
+        ids: list[str] = self.recipes.index.astype(str).tolist()
+        by_label = dict(zip(self.recipes["label"].astype(str), ids, strict=True))
         if name in self.recipes.index:
             return name
         return registered("recipe", name, by_label)

@@ -99,7 +99,7 @@ def resnet18(shape: Shape, classes: int, *, norm: str = "batch") -> nn.Module:
     Source: He et al. 2016.
     """
     channels, *_ = _image("resnet18", shape, at_least=8)
-    model = _vision().resnet18(num_classes=classes, norm_layer=lambda c: _norm(norm, c))
+    model: nn.Module = _vision().resnet18(num_classes=classes, norm_layer=lambda c: _norm(norm, c))
     model.conv1 = _conv3(channels, 64)
     model.maxpool = nn.Identity()
     return model
@@ -179,7 +179,8 @@ def vit_tiny(
         model.conv_proj = nn.Conv2d(channels, 192, patch, patch)
         nn.init.trunc_normal_(model.conv_proj.weight, std=(channels * patch * patch) ** -0.5)
         nn.init.zeros_(model.conv_proj.bias)
-    return model
+    built: nn.Module = model
+    return built
 
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -272,7 +273,8 @@ class _OverTokens(nn.Module):
         self.norm = _norm(kind, channels, nn.BatchNorm1d)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(x.mT).mT
+        normed: Tensor = self.norm(x.mT)
+        return normed.mT
 
 
 def _image(name: str, shape: Shape, *, at_least: int) -> tuple[int, int, int]:
@@ -299,7 +301,8 @@ class _Residual(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.layers(x)
+        added: Tensor = self.layers(x)
+        return x + added
 
 
 class _PreActivation(nn.Module):

@@ -54,6 +54,7 @@ def import_string(kind: str, name: str) -> T:  # type: ignore[type-var]
     """The object that ``package.module:attribute`` names, found on the user's own Python path."""
     module, _, attribute = name.partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        found: T = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"{kind} {name!r} cannot be imported: {error}") from error
+    return found

@@ -21,7 +21,7 @@ def log_softmax(logits: ArrayLike) -> Floats:
     """
     z = np.asarray(logits, dtype=np.float64)
     z = z - z.max(axis=-1, keepdims=True)
-    return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
+    return np.asarray(z - np.log(np.exp(z).sum(axis=-1, keepdims=True)))
 
 
 def _true_class(values: Floats, labels: ArrayLike) -> Floats:
@@ -64,7 +64,7 @@ def scaled_logit(logits: ArrayLike, labels: ArrayLike) -> Floats:
     index = np.broadcast_to(np.asarray(labels), z.shape[:-1])[..., None]
     np.put_along_axis(others, index, -np.inf, axis=-1)
     peak = others.max(axis=-1, keepdims=True)
-    return own - (np.log(np.exp(others - peak).sum(axis=-1)) + peak[..., 0])
+    return np.asarray(own - (np.log(np.exp(others - peak).sum(axis=-1)) + peak[..., 0]))
 
 
 def entropy(logits: ArrayLike) -> Floats:
@@ -80,7 +80,7 @@ def entropy(logits: ArrayLike) -> Floats:
     array([0.6931])
     """
     log_p = log_softmax(logits)
-    return -(np.exp(log_p) * log_p).sum(axis=-1)
+    return np.asarray(-(np.exp(log_p) * log_p).sum(axis=-1))
 
 
 def modified_entropy(logits: ArrayLike, labels: ArrayLike) -> Floats:

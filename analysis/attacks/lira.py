@@ -58,7 +58,7 @@ def lira(
         for block in blocks:
             sides = _sides(x[:, q, block], mask[:, block])
             scores[:, block] += score(sides, rows, spread)
-    return scores / queries
+    return np.asarray(scores / queries)
 
 
 class _Sides(NamedTuple):
@@ -116,7 +116,7 @@ def _online(sides: _Sides, rows: Rows, pooled: Floats | None) -> Floats:
     x, mask = sides.x[rows], sides.mask[rows]
 
     def pick(table: Floats, flip: bool = False) -> Floats:
-        return np.where(mask, table[1 - flip], table[0 + flip])
+        return np.asarray(np.where(mask, table[1 - flip], table[0 + flip]))
 
     shrink = pick(np.stack([sides.without_own(0), sides.without_own(1)]))
     own, other = x - pick(sides.mean), x - pick(sides.mean, flip=True)
@@ -131,7 +131,7 @@ def _online(sides: _Sides, rows: Rows, pooled: Floats | None) -> Floats:
         log_other_variance = np.log(other_variance) + pick(missing, flip=True)
     own *= shrink
     ratio = other**2 / other_variance - own**2 / own_variance + log_other_variance - np.log(own_variance)
-    return np.where(mask, ratio, -ratio) / 2
+    return np.asarray(np.where(mask, ratio, -ratio) / 2)
 
 
 def _offline(sides: _Sides, rows: Rows, pooled: Floats | None) -> Floats:

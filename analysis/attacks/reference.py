@@ -35,7 +35,7 @@ def attack_p(log_p_true: ArrayLike, population: ArrayLike) -> Floats:
     scores = np.empty(values.shape)
     for target, (x, z) in enumerate(zip(values, others, strict=True)):
         scores[target] = np.searchsorted(z, x, side="left") + np.searchsorted(z, x, side="right")
-    return scores / (2 * others.shape[1])
+    return np.asarray(scores / (2 * others.shape[1]))
 
 
 def calibrated_loss(log_p_true: ArrayLike, members: ArrayLike) -> Floats:
@@ -48,4 +48,5 @@ def calibrated_loss(log_p_true: ArrayLike, members: ArrayLike) -> Floats:
     out = ~masks(members, *values.shape)
     shadows = out.sum(axis=0) - out
     total = (values * out).sum(axis=0) - values * out
-    return values - np.divide(total, shadows, out=np.full(values.shape, np.nan), where=shadows > 0)
+    difficulty = np.divide(total, shadows, out=np.full(values.shape, np.nan), where=shadows > 0)
+    return np.asarray(values - difficulty)

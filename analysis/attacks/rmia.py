@@ -108,4 +108,4 @@ def _separation(scores: Floats, members: Bools) -> Floats:
     """Sum of the members' ranks, which orders AUCs; ties are taken in order of position."""
     ranks = np.empty(scores.shape)
     np.put_along_axis(ranks, np.argsort(scores, axis=1, kind="stable"), np.arange(scores.shape[1]), axis=1)
-    return (ranks * members).sum(axis=1)
+    return np.asarray((ranks * members).sum(axis=1))

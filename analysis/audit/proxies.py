@@ -111,7 +111,7 @@ def _moments(x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
     both = [np.atleast_2d(np.asarray(side, np.float64)) for side in (x, y)]
     known = ~np.isnan(both).any(axis=(0, 1))
     a, b = (rankdata(side[:, known], axis=1) - (known.sum() + 1) / 2 for side in both)
-    return np.stack([np.ones_like(a), a, b, a * a, b * b, a * b], axis=-1).sum(axis=0)
+    return np.asarray(np.stack([np.ones_like(a), a, b, a * a, b * b, a * b], axis=-1).sum(axis=0))
 
 
 def _pearson(sums: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

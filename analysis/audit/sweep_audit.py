@@ -160,7 +160,7 @@ class Results:
     def stacked(self, name: str) -> pd.DataFrame:
         """A table of every audit under its recipe_id: ``metrics``, ``roc`` or ``scores``."""
         parts = [getattr(a, name).assign(recipe_id=r) for r, a in self.audits.items()]
-        table = pd.concat(parts, ignore_index=True)
+        table: pd.DataFrame = pd.concat(parts, ignore_index=True)
         return table[["recipe_id", *table.columns.drop("recipe_id")]]
 
     @property

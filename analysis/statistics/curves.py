@@ -50,7 +50,7 @@ class Rates(NamedTuple):
         share = np.divide(wanted - known[right - 1], width, out=np.zeros(len(wanted)), where=width > 0)
         tpr = self.tpr.ravel().astype(np.float64)
         at = tpr[right - 1] + np.clip(share, 0, 1) * (tpr[right] - tpr[right - 1])
-        return at.reshape(len(self.fpr), len(fpr))
+        return np.asarray(at.reshape(len(self.fpr), len(fpr)))
 
 
 class Curves(NamedTuple):

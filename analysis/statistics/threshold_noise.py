@@ -172,4 +172,4 @@ def _missing(relearnt: Floats, held: Floats) -> Floats:
     """Differences ``[S, ...]`` scaled to the variance that they have with relearnt thresholds only."""
     whole, fixed = (relearnt**2).mean(axis=0), (held**2).mean(axis=0)
     share = np.divide(whole - fixed, whole, out=np.zeros_like(whole), where=whole > fixed)
-    return np.nan_to_num(relearnt * np.sqrt(_SLOWER * share))
+    return np.asarray(np.nan_to_num(relearnt * np.sqrt(_SLOWER * share)))

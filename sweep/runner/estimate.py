@@ -250,7 +250,7 @@ def _timed(
 def _as_longest(stock: Inventory, by_id: Mapping[str, Recipe]) -> int:
     """The missing replicas, counted in passes of the longest recipe."""
     missing = zip(stock.recipe_ids, (~stock.done).sum(axis=1), strict=True)
-    work = sum(passes(by_id[recipe_id]) * count for recipe_id, count in missing)
+    work = sum(passes(by_id[recipe_id]) * int(count) for recipe_id, count in missing)
     return ceil(work / max(map(passes, by_id.values())))
 
 

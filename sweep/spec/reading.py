@@ -90,7 +90,7 @@ def override(values: Mapping[str, Any], assignments: Iterable[str]) -> dict[str,
     >>> override({"training": {"epochs": 40}, "model": "mlp"}, ["training.epochs=5", "model.hidden=[8]"])
     {'training': {'epochs': 5}, 'model': {'name': 'mlp', 'hidden': [8]}}
     """
-    result = _copy(values)
+    result: dict[str, Any] = _copy(values)
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals or not key:

@@ -28,7 +28,7 @@ class Wandb(WandbLoggerCallback):
         import ray
         from ray.air.util.node import _force_on_current_node
 
-        class WandbLogger(self._logger_actor_cls):  # type: ignore[name-defined]
+        class WandbLogger(self._logger_actor_cls):  # type: ignore[name-defined,misc]
             def run(self) -> None:
                 if key:
                     os.environ[KEY] = key

@@ -80,7 +80,8 @@ class Augmentation:
             far_y = self._beyond(u[3], height, x.device)[:, None, :, None]
             far_x = self._beyond(u[4], width, x.device)[:, None, None, :]
             images = images * (far_y | far_x)
-        return images.unflatten(0, x.shape[:2])
+        out: Tensor = images.unflatten(0, x.shape[:2])
+        return out
 
     def _shift(self, u: Tensor) -> Tensor:
         """An offset in -crop .. crop, all equally likely."""

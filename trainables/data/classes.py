@@ -70,7 +70,7 @@ def _labels(y: Any, side: str) -> Array:
         raise UserError(
             f"dataset: {side} labels are {y.dtype} {y.shape}; expected integers or texts [n], n at least 1"
         )
-    return y if y.dtype.kind in "Uu" else y.astype(np.int64)
+    return np.asarray(y if y.dtype.kind in "Uu" else y.astype(np.int64))
 
 
 def _texts(names: Sequence[Any]) -> tuple[str, ...]:

@@ -39,12 +39,13 @@ class DeviceData:
 
     def rows(self, index: Tensor) -> Tensor:
         """The training examples at ``index[K, B]``: float32 ``[K, B, *shape]``."""
-        return self._normalise(self.x["train"].index_select(0, index.flatten())).unflatten(0, index.shape)
+        rows = self._normalise(self.x["train"].index_select(0, index.flatten()))
+        return rows.view(*index.shape, *rows.shape[1:])
 
     def targets(self, index: Tensor) -> Tensor:
         """Their classes as soft targets ``[C, K, B]``."""
         labels = self.y.index_select(0, index.flatten())
-        return self._one_hot.index_select(1, labels).unflatten(1, index.shape)
+        return self._one_hot.index_select(1, labels).view(len(self._one_hot), *index.shape)
 
     def chunks(self, side: str, size: int) -> Iterator[Tensor]:
         """All examples of a side in order, ``size`` at a time."""

@@ -121,7 +121,8 @@ class Network:
         return self._one(_first(named), _first(buffers), example)[None].float()
 
     def _one(self, named: Params, buffers: Params, x: Tensor) -> Tensor:
-        return functional_call(self.module, (named, buffers), (x,))
+        logits: Tensor = functional_call(self.module, (named, buffers), (x,))
+        return logits
 
     def gradient(
         self, params: Params, buffers: Params, x: Tensor, targets: Tensor, share: Tensor, objective: Objective

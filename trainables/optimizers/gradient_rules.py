@@ -8,7 +8,7 @@ g_s = g(w + rho u), ``rho`` > 0 in units of the parameters' norm, 0.01 to 0.5 un
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 from typing import Protocol, TypeVar, cast
@@ -130,13 +130,15 @@ class Step:
 
 def dot(a: Params, b: Params) -> Tensor:
     """Inner product of each replica: ``[K]``."""
-    return reduce(torch.add, (torch.linalg.vecdot(a[n].flatten(1), b[n].flatten(1)) for n in a))
+    parts: Iterator[Tensor] = (torch.linalg.vecdot(a[n].flatten(1), b[n].flatten(1)) for n in a)
+    return reduce(torch.add, parts)
 
 
 def norm(a: Params) -> Tensor:
     """L2 norm of each replica over all its parameters: ``[K]``."""
     parts = [torch.linalg.vector_norm(t.flatten(1), dim=1) for t in a.values()]
-    return parts[0] if len(parts) == 1 else torch.linalg.vector_norm(torch.stack(parts), dim=0)
+    whole: Tensor = parts[0] if len(parts) == 1 else torch.linalg.vector_norm(torch.stack(parts), dim=0)
+    return whole
 
 
 def plus(a: Params, scale: Tensor | float, b: Params) -> Params:

@@ -52,7 +52,7 @@ class Optimizer:
 
 
 def _every_k(recipe: Any, number: int) -> bool:
-    return number % recipe.k == 0
+    return number % int(recipe.k) == 0
 
 
 def _first(_: Any, number: int) -> bool:
