@@ -45,5 +45,15 @@ __all__ = [
 
 
 def open(directory: Any) -> Results:
-    """The results of a finished audit: tables, and a method for each figure; see `analysis.load_results`."""
+    """Open the results of a finished audit; see `analysis.load_results`.
+
+    Args:
+        directory: A sweep directory, as a path or a URI.
+
+    Returns:
+        Tables, and a method for each figure.
+
+    Raises:
+        UserError: The directory holds no audited results.
+    """
     return load_results(directory)

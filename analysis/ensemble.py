@@ -155,14 +155,24 @@ def load_sweep(
     recipes: Mapping[str, dict[str, Any]] | None = None,
     seeds: range | None = None,
 ) -> dict[str, Ensemble]:
-    """The ensembles of a sweep directory by recipe_id, in the manifest's order; signals stay on disk.
+    """Load the ensembles of a sweep directory; their signals stay on disk until they are asked for.
 
-    Only records of the manifest's recipes, context and subset seeds count; ``recipes`` (knobs by recipe_id)
-    and ``seeds`` ask for others of that context. Without a manifest every record counts, and two contexts in
-    one directory are an error. A subset seed that two records hold is taken from the first.
+    Only records of the manifest's recipes, context and subset seeds count. Without a manifest every record
+    counts, and two contexts in one directory are an error. A subset seed that two records hold is taken from
+    the first.
+
+    Args:
+        directory: A path, or a URI such as ``s3://bucket/sweep``.
+        recipes: Knobs by recipe_id, to load others than the manifest's.
+        seeds: Subset seeds, to load others than the manifest's.
+
+    Returns:
+        Ensembles by recipe_id, in the manifest's order.
 
     Raises:
-        UserError: no records, mixed contexts, or a record that is truncated or foreign.
+        UserError: No records, mixed contexts, or a record that is truncated or foreign.
+
+    >>> ensembles = load_sweep("runs/digits")  # doctest: +SKIP
     """
     store = as_store(directory)
     manifest = read_manifest(store)

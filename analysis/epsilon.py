@@ -21,20 +21,30 @@ def empirical_epsilon(
     confidence: float = 0.95,
     clusters: ArrayLike | None = None,
 ) -> float:
-    """Lower bound on the epsilon that an (epsilon, delta)-private training could have had, at least 0.
+    """Lower bound on the epsilon that an (epsilon, delta)-private training could have had.
 
-    ``scores[R, n]``, ``members[R, n]``, ``clusters[R]`` (replicas that share their draw; default: each
-    alone). (epsilon, delta)-DP forces FPR + e^epsilon FNR >= 1 - delta and FNR + e^epsilon FPR >= 1 - delta
-    (Kairouz et al. 2015). Each half of the clusters is tested at the threshold that does best on the other
-    half, so no threshold is chosen on the trials that it is judged by; FPR and FNR of both halves together
-    enter at their Clopper-Pearson upper ends, which hold jointly at ``confidence``. Where replicas differ in
-    their share of members, FPR and FNR mix them in different weights a and b, and 1 - delta shrinks to
-    (1 - delta) sum min(a, b), which is what the inequalities of the single replicas add up to.
+    (epsilon, delta)-DP forces FPR + e^epsilon FNR >= 1 - delta and FNR + e^epsilon FPR >= 1 - delta (Kairouz
+    et al. 2015). Each half of the clusters is tested at the threshold that does best on the other half, so no
+    threshold is chosen on the trials that it is judged by; FPR and FNR of both halves together enter at their
+    Clopper-Pearson upper ends, which hold jointly at ``confidence``. Where replicas differ in their share of
+    members, FPR and FNR mix them in different weights a and b, and 1 - delta shrinks to (1 - delta) sum
+    min(a, b), which is what the inequalities of the single replicas add up to.
 
     The bound is rigorous for independent trials. Examples scored by one replica are not quite that, nor are
     the scores of one example by many, so read it as what the attack's error rates amount to, not as a proof.
     An example with hardly a shadow on one side may score high in every replica that trained on it: audits
-    give no bound from few replicas. NaN with fewer than two clusters.
+    give no bound from few replicas.
+
+    Args:
+        scores: ``[R, n]``; higher means more likely a member. NaN scores are left out.
+        members: bool ``[R, n]``.
+        delta: At least 0 and below 1.
+        confidence: Of the bound, in 0..1.
+        clusters: ``[R]``: which replicas share their draw, as complementary halves do; by default each is
+            alone.
+
+    Returns:
+        Epsilon, at least 0; NaN with fewer than two clusters.
     """
     scores, members = np.atleast_2d(scores), np.atleast_2d(members).astype(bool)
     clusters = np.arange(len(scores)) if clusters is None else np.asarray(clusters)

@@ -30,13 +30,23 @@ _CORES = os.cpu_count() or 1
 def influence(
     correct_test: ArrayLike, members: ArrayLike, *, max_bytes: int = 2 << 30, device: str | None = None
 ) -> Floats:
-    """Influence of every training example on every test example: mean over IN minus mean over OUT replicas.
+    """Estimate the influence of every training example on every test example.
 
-    ``correct_test[R, m]`` bool (or any score, such as the probability of the true class), ``members[R, n]``
-    -> float32 ``[m, n]`` in [-1, 1], NaN in the columns of examples that are never IN or never OUT.
-    ``max_bytes`` bounds the result and the working memory together, beside the tens of MiB that a library
-    keeps for its matrix products; where the result alone leaves no room, the smallest blocks are used. For
-    more pairs than memory holds see `influence_blocks` and `influence_summary`.
+    That is the mean over the replicas with the training example IN minus the mean over those with it OUT
+    (Feldman and Zhang 2020, equation 2). For more pairs than memory holds see `influence_blocks` and
+    `influence_summary`.
+
+    Args:
+        correct_test: bool ``[R, m]``, or any score such as the probability of the true class.
+        members: bool ``[R, n]``: which training examples each replica trained on.
+        max_bytes: Bounds the result and the working memory together, beside the tens of MiB that a library
+            keeps for its matrix products. Where the result alone leaves no room, the smallest blocks are
+            used.
+        device: ``"cuda"`` lets torch take the product there; None is NumPy.
+
+    Returns:
+        float32 ``[m, n]``, in -1..1 for correctness; NaN in the columns of examples that are never IN or
+        never OUT.
 
     >>> influence([[1], [1], [0], [1]], [[1], [1], [0], [0]])
     array([[0.5]], dtype=float32)
@@ -51,21 +61,35 @@ def influence(
 def influence_blocks(
     correct_test: ArrayLike, members: ArrayLike, *, max_bytes: int = 2 << 30, device: str | None = None
 ) -> Iterator[tuple[slice, Floats]]:
-    """Streams `influence` as (slice of test points, float32 ``[rows, n]``) within ``max_bytes`` of memory.
+    """Stream `influence` by blocks of test points.
 
-    Each block is overwritten by the next one: use it or copy it before going on. ``device`` ("cuda") lets
-    torch take the product there, in about as much of its memory at most; the default is NumPy.
+    Each block is overwritten by the next one: use it or copy it before going on.
+
+    Args:
+        correct_test: bool ``[R, m]``, or any score.
+        members: bool ``[R, n]``.
+        max_bytes: Bounds the memory in use.
+        device: ``"cuda"`` lets torch take the product there, in about as much of its memory at most; None is
+            NumPy.
+
+    Yields:
+        A slice of test points and their influences, float32 ``[rows, n]``.
     """
     correct, members = _checked(correct_test, members)
     yield from _filled(correct, members, max_bytes, device, None)
 
 
 def influence_entropy(influence: ArrayLike) -> Floats:
-    """Entropy in nats of p_i = |influence_i| / sum |influence| per test point: ``[m, n]`` -> float64 ``[m]``.
+    """Entropy of each test point's influences: of p_i = |influence_i| / sum |influence|.
 
-    From 0 (one training example carries the prediction: an atypical point) to log n (all alike). Examples
-    with NaN influence are left out; a test point on which nothing has influence has no distribution and
-    gets NaN.
+    It is low where few training examples carry the prediction (an atypical point) and log n where all are
+    alike.
+
+    Args:
+        influence: ``[m, n]``; NaN is left out.
+
+    Returns:
+        Nats, float64 ``[m]``, 0..log n; NaN for a test point on which nothing has influence.
 
     >>> influence_entropy([[0.5, -0.5, 0.0]])
     array([0.69314718])
@@ -96,12 +120,21 @@ def influence_summary(
     max_bytes: int = 2 << 30,
     device: str | None = None,
 ) -> InfluenceSummary:
-    """Every test point's entropy, its ``top`` helpers and harmers, and pairs with |influence| > ``above``.
+    """Every test point's entropy and its strongest pairs, streamed over `influence_blocks`.
 
-    Streams over `influence_blocks`, so memory is ``max_bytes`` and what is kept, for any number of pairs.
-    Pairs that are kept only for being above the threshold have rank 0. Helpers are positive, harmers
-    negative: a test point with fewer of them than ``top`` has fewer rows. Ties go to the lower training
-    index.
+    Memory is ``max_bytes`` and what is kept, for any number of pairs. Ties go to the lower training index.
+
+    Args:
+        correct_test: bool ``[R, m]``, or any score.
+        members: bool ``[R, n]``.
+        top: Helpers (positive influence) and harmers (negative) kept for each test point; a point with fewer
+            of them has fewer rows.
+        above: Keeps also the pairs with |influence| above it, at rank 0.
+        max_bytes: Bounds the memory in use beside what is kept.
+        device: ``"cuda"`` lets torch take the product there; None is NumPy.
+
+    Returns:
+        The entropies and the pairs.
     """
     entropy: list[Floats] = []
     pairs: list[tuple[NDArray[Any], ...]] = []

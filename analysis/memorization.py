@@ -34,9 +34,16 @@ Floats = NDArray[np.floating[Any]]
 
 
 def memorization(correct: ArrayLike, members: ArrayLike) -> Floats:
-    """Mean correctness over IN replicas minus the mean over OUT replicas, per example.
+    """Estimate memorization: mean correctness over IN replicas minus that over OUT replicas, by example.
 
-    ``correct[R, n]``, ``members[R, n]`` -> float64 ``[n]`` in [-1, 1]; NaN where either side is empty.
+    Source: Feldman and Zhang 2020, equation 1.
+
+    Args:
+        correct: bool, or any score in 0..1, ``[R, n]``: whether each replica is right on each example.
+        members: bool ``[R, n]``: which examples each replica trained on.
+
+    Returns:
+        float64 ``[n]`` in -1..1; NaN where an example is IN, or OUT, in no replica.
 
     >>> memorization([[1, 1], [1, 0], [0, 1], [0, 0]], [[1, 0], [1, 0], [0, 1], [0, 1]])
     array([1., 0.])
@@ -51,11 +58,11 @@ def margin_gap(margin: ArrayLike, members: ArrayLike) -> Floats:
     It orders examples whose memorization ties, as few replicas leave many.
 
     Args:
-        margin: scaled logits, ``[replicas, examples]``.
-        members: bool, ``[replicas, examples]``.
+        margin: Scaled logits ``[R, n]``.
+        members: bool ``[R, n]``: which examples each replica trained on.
 
     Returns:
-        One value an example, NaN where a side has fewer than two replicas.
+        ``[n]``; NaN where a side has fewer than two replicas.
     """
     values, masks = np.asarray(margin, np.float64), np.asarray(members).astype(bool, copy=False)
     means, errors = [], []
@@ -69,10 +76,17 @@ def margin_gap(margin: ArrayLike, members: ArrayLike) -> Floats:
 
 
 def memorization_se(correct: ArrayLike, members: ArrayLike) -> Floats:
-    """Standard error of `memorization` over replicas: ``[R, n]``, ``[R, n]`` -> ``[n]``; NaN as there.
+    """Standard error of `memorization` over replicas.
 
     sqrt(p(1-p)/(IN+2) + q(1-q)/(OUT+2)) with p and q after one success and one failure added to each side
     (Agresti and Caffo 2000), so that a side on which all replicas agree is not called certain.
+
+    Args:
+        correct: bool ``[R, n]``: whether each replica is right on each example.
+        members: bool ``[R, n]``: which examples each replica trained on.
+
+    Returns:
+        float64 ``[n]``; NaN where an example is IN, or OUT, in no replica.
     """
     correct, members = np.asarray(correct), np.asarray(members).astype(bool, copy=False)
     total = np.zeros(members.shape[1])
@@ -94,11 +108,17 @@ class MemorizationFigures(NamedTuple):
 def memorization_figures(
     correct: ArrayLike, members: ArrayLike, weights: ArrayLike | None = None
 ) -> MemorizationFigures:
-    """Mean memorization, memorization rate and middle share, for each row of ``weights[B, R]``.
+    """Mean memorization, memorization rate and middle share, for each weighting of the replicas.
 
-    A row says how often each replica counts: all ones (the default, B = 1) for the estimate, bootstrap
-    counts for its replicates. Examples without an IN or an OUT replica under a row are left out of that
-    row's figures, which are NaN where no example is left.
+    Examples without an IN or an OUT replica under a weighting are left out of its metrics.
+
+    Args:
+        correct: bool, or any score in 0..1, ``[R, n]``.
+        members: bool ``[R, n]``.
+        weights: How often each replica counts, ``[B, R]``, as bootstrap counts; by default once (B = 1).
+
+    Returns:
+        Three metrics, each ``[B]``; NaN where no example is left.
     """
     counts = _Counts.of(correct, members)
     parts = []
@@ -113,11 +133,18 @@ def memorization_figures(
 
 
 def nonmember_variance(margin: ArrayLike, members: ArrayLike, weights: ArrayLike | None = None) -> Floats:
-    """Variance of the margin over the replicas that hold an example OUT, averaged over examples: ``[B]``.
+    """Variance of the margin over the replicas that hold an example OUT, averaged over examples.
 
-    ``margin[R, n]``, ``members[R, n]``, ``weights[B, R]`` as in `memorization_figures`. The unbiased
-    variance of integer weights, sum w (x - mean)^2 / (sum w - 1); examples with fewer than two OUT replicas
-    are left out.
+    It is the unbiased variance of integer weights, sum w (x - mean)^2 / (sum w - 1). Examples with fewer than
+    two OUT replicas are left out.
+
+    Args:
+        margin: Scaled logits ``[R, n]``.
+        members: bool ``[R, n]``.
+        weights: How often each replica counts, ``[B, R]``, as bootstrap counts; by default once (B = 1).
+
+    Returns:
+        float64 ``[B]``, in squared units of the margin.
     """
     margin, out = np.asarray(margin, np.float64), ~np.asarray(members).astype(bool, copy=False)
     centre = np.where(out, margin, 0).sum(axis=0) / np.maximum(out.sum(axis=0), 1)

@@ -16,11 +16,19 @@ Floats = NDArray[np.floating[Any]]
 
 
 def pareto_front(points: ArrayLike, *, maximize: Sequence[bool] = (True, False)) -> NDArray[np.bool_]:
-    """Which points are not dominated: ``points[N, d]`` -> bool ``[N]``; every copy of a front point is on it.
+    """Find the points that no other point dominates; every copy of a front point is on the front.
 
-    ``maximize`` says for each objective whether more is better; the default is accuracy against risk. Two
-    objectives take one sort; more take one comparison with the front so far for each point. Two objectives
-    may be batched, ``points[B, N, 2]`` -> ``[B, N]``.
+    Two objectives take one sort; more take one comparison with the front so far for each point.
+
+    Args:
+        points: ``[N, d]``; two objectives may be batched, ``[B, N, 2]``. A point with a NaN is on no front.
+        maximize: For each objective whether more is better; the default is accuracy against risk.
+
+    Returns:
+        bool ``[N]``, or ``[B, N]``.
+
+    Raises:
+        ValueError: The points' shape does not go with ``maximize``, or a batch has more than two objectives.
 
     >>> pareto_front([[0.9, 0.2], [0.8, 0.1], [0.8, 0.3]])
     array([ True,  True, False])
@@ -36,11 +44,22 @@ def pareto_front(points: ArrayLike, *, maximize: Sequence[bool] = (True, False))
 def hypervolume(
     points: ArrayLike, reference: ArrayLike, *, maximize: Sequence[bool] = (True, False)
 ) -> float:
-    """Volume between the front of ``points[N, d]`` and ``reference[d]``, in the objectives' units multiplied.
+    """Volume between the front of the points and a reference point.
 
-    Points that are not better than the reference in every objective add nothing. Two objectives take a
-    sweep along the front; more are sliced along the last objective (While et al. 2006), fine for fronts of
+    Points that are not better than the reference in every objective add nothing. Two objectives take one pass
+    along the front; more are sliced along the last objective (While et al. 2006), fine for fronts of
     hundreds.
+
+    Args:
+        points: ``[N, d]``; points with a NaN add nothing.
+        reference: ``[d]``, as (0, 1) for accuracy against risk.
+        maximize: For each objective whether more is better.
+
+    Returns:
+        The volume, in the objectives' units multiplied.
+
+    Raises:
+        ValueError: The points' shape does not go with ``maximize``.
 
     >>> hypervolume([[0.9, 0.2], [0.8, 0.1]], [0.5, 0.5])
     0.15
@@ -51,9 +70,15 @@ def hypervolume(
 
 
 def front_probability(points: ArrayLike, *, maximize: Sequence[bool] = (True, False)) -> Floats:
-    """Share of bootstrap replicates in which each recipe is on the front: ``points[B, N, d]`` -> ``[N]``.
+    """Share of bootstrap replicates in which each recipe is on the front.
 
-    Replicates must be paired: row b of every recipe comes from the same resample of the shared subset seeds.
+    Args:
+        points: ``[B, N, d]``. Replicates must be paired: row b of every recipe comes from the same resample
+            of the shared subset seeds.
+        maximize: For each objective whether more is better.
+
+    Returns:
+        float64 ``[N]``, 0..1.
     """
     points = np.asarray(points, np.float64)
     if points.shape[-1] == 2:
@@ -62,10 +87,20 @@ def front_probability(points: ArrayLike, *, maximize: Sequence[bool] = (True, Fa
 
 
 def knee(points: ArrayLike, *, maximize: Sequence[bool] = (True, False)) -> int | None:
-    """Index of the front point farthest beyond the line between the front's two ends: ``points[N, 2]``.
+    """Find the front point farthest beyond the line between the front's two ends.
 
-    Each objective is scaled to the front's own range. None where no point lies beyond the line, which
-    includes every front of fewer than three distinct points.
+    Each objective is scaled to the front's own range.
+
+    Args:
+        points: ``[N, 2]``.
+        maximize: For each objective whether more is better.
+
+    Returns:
+        The point's index. None where no point lies beyond the line, which includes every front of fewer than
+        three distinct points.
+
+    >>> knee([[0.9, 0.5], [0.88, 0.2], [0.7, 0.1]])
+    1
     """
     costs = _costs(points, maximize)
     front = np.flatnonzero(_front_by_sorting(costs))

@@ -64,12 +64,18 @@ def place_of(path: str | PathLike[str]) -> Path:
 def audit_predictions(
     path: str | PathLike[str], out: str | PathLike[str] | Store | None = None, **options: Any
 ) -> Results:
-    """Audits a predictions file into the sweep directory ``out``: its record, manifest and ``results/``.
+    """Audit a predictions file into a sweep directory: its record, manifest and ``results/``.
 
-    ``out`` is ``runs/<name of the file>`` by default; ``options`` are those of `results.audit_sweep`.
+    Args:
+        path: The file; see the module's docstring for its format.
+        out: The sweep directory; ``runs/<name of the file>`` by default.
+        **options: Those of `analysis.audit.sweep_audit.audit_sweep`.
+
+    Returns:
+        The audit and the tables that follow.
 
     Raises:
-        UserError: what is wrong with the file, or ``out`` holds another sweep or other files.
+        UserError: What is wrong with the file, or ``out`` holds another sweep or other files.
     """
     from analysis.audit.sweep_audit import audit_sweep
 
@@ -89,10 +95,16 @@ def audit_predictions(
 
 
 def read_predictions(path: str | PathLike[str]) -> Record:
-    """A predictions file as a record; see the module's docstring for the format.
+    """Read a predictions file as a record.
+
+    Args:
+        path: The file; see the module's docstring for its format.
+
+    Returns:
+        The record of its replicas.
 
     Raises:
-        UserError: names the file, the array, the value and what was expected.
+        UserError: Names the file, the array, the value and what was expected.
     """
     return _record(_Given(Path(path)))
 

@@ -42,7 +42,16 @@ class Recommendation(NamedTuple):
 
 
 def parse_bound(text: str) -> tuple[str, float]:
-    """``"lira_tpr@0.1%fpr=0.01"`` -> ``("lira_tpr_at_0.1pct", 0.01)``; ``"lira_advantage=0.1"`` likewise.
+    """Read a risk bound of the command line.
+
+    Args:
+        text: ``COLUMN=NUMBER``, where a column may be written ``lira_tpr@0.1%fpr``.
+
+    Returns:
+        The column and the number.
+
+    Raises:
+        UserError: Another form.
 
     >>> parse_bound("lira_tpr@0.1%fpr=0.01")
     ('lira_tpr_at_0.1pct', 0.01)
@@ -64,16 +73,24 @@ def recommend(
     min_accuracy: float | None = None,
     following: int = 3,
 ) -> Recommendation:
-    """The most accurate recipe within ``max_risk``, or the least risky one with at least ``min_accuracy``.
+    """Pick the most accurate recipe within ``max_risk``, or the least risky one of ``min_accuracy``.
 
-    ``results`` is ``results/recipes.parquet``. ``max_risk`` maps risk columns to their largest accepted
-    value; with both bounds given, the most accurate recipe within both. Without ``max_risk`` the page's
-    default risk is compared: of LiRA the TPR at 0.1 % FPR, else at 1 %, else the AUC, whichever the sweep
-    resolves first. Estimates decide; the text says where an interval reaches over a bound, and which recipe
-    stays within it as a whole. Recipes without the figure are passed over.
+    With both bounds it is the most accurate recipe within both. Without ``max_risk`` the page's default risk
+    is compared: of LiRA the TPR at 0.1 % FPR, else at 1 %, else the AUC, whichever the sweep resolves first.
+    Estimates decide; the text says where an interval reaches over a bound, and which recipe stays within it
+    as a whole. Recipes without the metric are passed over.
+
+    Args:
+        results: ``results/recipes.parquet``.
+        max_risk: The largest accepted value of each risk column, as ``{"lira_auc": 0.6}``.
+        min_accuracy: The least accepted test accuracy, 0..1.
+        following: How many next best recipes to name.
+
+    Returns:
+        The choice, the next ones, the safest one, and why.
 
     Raises:
-        UserError: no bound, an unknown column, or bounds that no recipe meets (says the nearest one).
+        UserError: No bound, an unknown column, or bounds that no recipe meets (says the nearest one).
     """
     bounds = dict(max_risk or {})
     if not bounds and min_accuracy is None:

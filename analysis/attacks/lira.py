@@ -28,18 +28,36 @@ def lira(
 ) -> Floats:
     """Likelihood ratio of "trained on it" to "did not" (Carlini et al. 2022, sections V and VI).
 
-    ``margin[R, n]`` or ``[R, Q, n]``, ``members[R, n]`` -> scores ``[T, n]``; higher = more likely a member.
-    Each of the ``targets`` (default: all R replicas) is attacked with all other replicas as shadows.
-    Online: log N(x; in) - log N(x; out); offline: log Phi((x - mu_out) / sigma_out); averaged over queries.
-    Centres are means over the shadows with the example IN (OUT). Spreads are population deviations:
-    ``per_example`` of each side of each example; ``pooled`` one a side, of all residuals about the examples'
-    own centres; ``auto`` is per_example with at least 64 shadows, else pooled, a rule that looks at the
-    number of replicas only, which tells nothing about membership. A spread below 0.0001 counts as 0.0001.
-    NaN where a side that the score needs has no shadow: both online, OUT offline.
+    Each target is attacked with all other replicas as shadows. Online, the score is log N(x; in) - log N(x;
+    out); offline, log Phi((x - mu_out) / sigma_out); averaged over queries. Centres are means over the
+    shadows with the example IN (OUT). Spreads are population deviations; one below 0.0001 counts as 0.0001.
 
-    Cost: all targets about what one costs without the closed form, O(R Q n); memory beyond the scores is
-    a cache-sized block. With N values of mean m and sum of squared residuals S, leaving out x gives the
+    All targets cost about what one costs without the closed form, O(R Q n); memory beyond the scores is a
+    cache-sized block. With N values of mean m and sum of squared residuals S, leaving out x gives the
     residual (x - m) N/(N-1) and S - (x - m)^2 N/(N-1); everything is centred in float64 first.
+
+    Args:
+        margin: Scaled logits ``[R, n]``, or ``[R, Q, n]`` of Q queries.
+        members: bool ``[R, n]``.
+        online: Whether the shadows with the example IN take part.
+        variance: ``per_example``: a spread for each side of each example. ``pooled``: one a side, of all
+            residuals about the examples' own centres. ``auto``: per_example with at least 64 shadows, else
+            pooled,
+            a rule that looks at the number of replicas only, which tells nothing about membership.
+        targets: Indices ``[T]`` of the replicas to attack; by default all.
+
+    Returns:
+        Scores ``[T, n]``; higher means more likely a member. NaN where a side that the score needs has no
+        shadow: both online, OUT offline.
+
+    Raises:
+        ValueError: Shapes that do not agree, or an unknown ``variance``.
+
+    >>> rng = np.random.default_rng(0)
+    >>> members = rng.random((32, 200)) < 0.5
+    >>> scores = lira(rng.normal(size=(32, 200)) + 3 * members, members)
+    >>> bool(scores[members].mean() > scores[~members].mean())
+    True
     """
     x = with_queries(margin)
     replicas, queries, n = x.shape

@@ -19,15 +19,22 @@ def quantile_regression(
     *,
     quantile: float = 0.95,
 ) -> Floats:
-    """Margin minus the ``quantile`` that a regressor predicts for a non-member (Bertran et al. 2023).
+    """Margin minus the quantile that a regressor predicts for a non-member (Bertran et al. 2023).
 
-    ``margin[R, n]``, ``members[R, n]``, ``labels[n]``; ``population[R, m]``, ``population_labels[m]`` on
-    points that no replica trained on -> scores ``[R, n]``; above 0 means "member", at a false-positive rate
-    of about 1 - quantile. The paper regresses on the input; records hold none, so a point is described by its
-    label and by mean and deviation of its margin over the OUT shadows, a population point over those of a
-    candidate drawn at random. NaN without an OUT shadow.
+    The paper regresses on the input; records hold none, so a point is described by its label and by mean and
+    deviation of its margin over the OUT shadows, a population point over those of a candidate drawn at
+    random. Cost: one scikit-learn histogram gradient boosting a target; not run by default.
 
-    Cost: one scikit-learn histogram gradient boosting a target; not run by default.
+    Args:
+        margin: Scaled logits ``[R, n]``.
+        members: bool ``[R, n]``.
+        labels: Classes ``[n]``.
+        population: Scaled logits ``[R, m]`` on points that no replica trained on.
+        population_labels: Their classes ``[m]``.
+        quantile: In 0..1; the false-positive rate at a score of 0 is about 1 - quantile.
+
+    Returns:
+        Scores ``[R, n]``; above 0 means "member". NaN without an OUT shadow.
     """
     from sklearn.ensemble import HistGradientBoostingRegressor  # slow to import, seldom needed
 

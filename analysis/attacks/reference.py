@@ -12,10 +12,16 @@ from analysis.attacks.ranks import out_ranks
 def attack_r(log_p_true: ArrayLike, members: ArrayLike) -> Floats:
     """Share of the OUT shadows whose loss on the example exceeds the target's (Ye et al. 2022, attack R).
 
-    ``log_p_true[R, n]``, ``members[R, n]`` -> scores ``[R, n]`` in (0, 1); NaN without an OUT shadow. The
-    randomised rank (b + u (e + 1)) / (N + 1) with b of N shadows worse, e equal and u uniform from a fixed
-    stream: without leakage it is uniform whatever N. Plain shares k/N would give members away, whose N is one
-    larger with exact halves. Cost: one sort an example for all targets.
+    The score is the randomised rank (b + u (e + 1)) / (N + 1) with b of N shadows worse, e equal and u
+    uniform from a fixed stream: without leakage it is uniform whatever N. Plain shares k/N would give members
+    away, whose N is one larger with exact halves. Cost: one sort an example for all targets.
+
+    Args:
+        log_p_true: Log probabilities of the true class ``[R, n]``, nats.
+        members: bool ``[R, n]``.
+
+    Returns:
+        Scores ``[R, n]`` in 0..1; higher means more likely a member. NaN without an OUT shadow.
     """
     values = finite(log_p_true)
     out = ~masks(members, *values.shape)
@@ -28,8 +34,14 @@ def attack_r(log_p_true: ArrayLike, members: ArrayLike) -> Floats:
 def attack_p(log_p_true: ArrayLike, population: ArrayLike) -> Floats:
     """Share of population points on which the target's loss exceeds its loss on x (Ye et al. 2022, attack P).
 
-    ``log_p_true[R, n]``, ``population[R, m]`` of the same replicas -> scores ``[R, n]`` in [0, 1], ties half.
     No shadow takes part. Cost: one sort and n binary searches a target.
+
+    Args:
+        log_p_true: Log probabilities of the true class ``[R, n]``, nats.
+        population: The same ``[R, m]`` of the same replicas, on points that no replica trained on.
+
+    Returns:
+        Scores ``[R, n]`` in 0..1, ties half; higher means more likely a member.
     """
     values, others = finite(log_p_true), np.sort(finite(population), axis=1)
     scores = np.empty(values.shape)
@@ -41,8 +53,14 @@ def attack_p(log_p_true: ArrayLike, population: ArrayLike) -> Floats:
 def calibrated_loss(log_p_true: ArrayLike, members: ArrayLike) -> Floats:
     """Mean loss of the OUT shadows minus the target's loss: how much easier than its difficulty x is.
 
-    ``log_p_true[R, n]``, ``members[R, n]`` -> scores ``[R, n]``; NaN without an OUT shadow (Watson et al.
-    2022, difficulty calibration). Cost: a leave-one-out mean, O(R n).
+    Source: Watson et al. 2022, difficulty calibration. Cost: a leave-one-out mean, O(R n).
+
+    Args:
+        log_p_true: Log probabilities of the true class ``[R, n]``, nats.
+        members: bool ``[R, n]``.
+
+    Returns:
+        Scores ``[R, n]`` in nats; higher means more likely a member. NaN without an OUT shadow.
     """
     values = finite(log_p_true).astype(np.float64)
     out = ~masks(members, *values.shape)

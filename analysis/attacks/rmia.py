@@ -24,18 +24,29 @@ def rmia(
 ) -> Floats:
     """Fraction of population points z with (p(x|target)/p(x)) / (p(z|target)/p(z)) > gamma.
 
-    ``p_true[R, n]`` probabilities of the true class, ``members[R, n]``, ``population[R, m]`` the same
-    probabilities on points that no replica trained on -> scores ``[R, n]`` in [0, 1] (Zarifzadeh et al. 2024,
-    equations 8 and 9, appendix B.2.2). Online p(x) is (mean over IN shadows + mean over OUT shadows) / 2;
-    offline it is ((1+a) mean over OUT shadows + (1-a)) / 2, with one ``a`` or one a target ``[R]``. p(z) is
-    the mean over all shadows, offline put through the same line, since no replica trained on z. A ratio of 0
-    to 0 is 0 for x and beats nothing for z. NaN where a side that the score needs has no shadow: both online,
-    OUT offline.
+    Zarifzadeh et al. 2024, equations 8 and 9, appendix B.2.2. Each replica in turn is the target, all others
+    are its shadows. Online, p(x) is (mean over IN shadows + mean over OUT shadows) / 2; offline it is ((1+a)
+    mean over OUT shadows + (1-a)) / 2. p(z) is the mean over all shadows, offline put through the same line,
+    since no replica trained on z. A ratio of 0 to 0 is 0 for x and beats nothing for z.
 
     The two sides weigh alike online because with exact halves a member has one IN shadow fewer than a
-    non-member: a mean over all shadows would be lower for members by 1/(R-1) of the leakage.
+    non-member: a mean over all shadows would be lower for members by 1/(R-1) of the leakage. Cost: one sort
+    of the population a target and one binary search an example; no n x m array.
 
-    Cost: one sort of the population a target and one binary search an example; no n x m array.
+    Args:
+        p_true: Probabilities of the true class ``[R, n]``, 0..1.
+        members: bool ``[R, n]``.
+        population: The same probabilities ``[R, m]`` on points that no replica trained on.
+        gamma: The ratio to exceed, above 0.
+        online: Whether the shadows with the example IN take part.
+        a: Of the offline line, 0..1; one number, or one a target ``[R]`` as `choose_a` gives.
+
+    Returns:
+        Scores ``[R, n]`` in 0..1; higher means more likely a member. NaN where a side that the score needs
+        has no shadow: both online, OUT offline.
+
+    Raises:
+        ValueError: The masks have another shape than ``p_true``.
     """
     p, z = np.asarray(p_true), np.asarray(population)
     replicas, n = p.shape
@@ -64,12 +75,19 @@ def rmia(
 
 
 def choose_a(p_true: ArrayLike, members: ArrayLike) -> Floats:
-    """The offline ``a`` of every target, tuned on a shadow: ``[R, n]``, ``[R, n]`` -> ``[R]``.
+    """Tune the offline ``a`` of every target on a shadow.
 
     As in Zarifzadeh et al. 2024, appendix B.2.2: another replica plays the target, attacked with the
     remaining shadows, and the ``a`` of its best AUC is taken; the real target stays out altogether. Scores of
     one target are a monotone function of p(x|target)/p(x), so the AUC needs no population. At most 4,000
-    examples are used. 0.3 where there are fewer than four replicas.
+    examples are used.
+
+    Args:
+        p_true: Probabilities of the true class ``[R, n]``, 0..1.
+        members: bool ``[R, n]``.
+
+    Returns:
+        ``[R]``, each one of 0, 0.1, ... 1; 0.3 where there are fewer than four replicas.
     """
     p, mask = np.asarray(p_true)[:, :_TUNING_EXAMPLES], np.asarray(members)[:, :_TUNING_EXAMPLES].astype(bool)
     replicas = len(p)

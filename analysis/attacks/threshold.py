@@ -17,15 +17,33 @@ Ints = NDArray[np.int64]
 def threshold(signal: ArrayLike, members: ArrayLike, labels: ArrayLike, *, per_class: bool = True) -> Floats:
     """Signal minus the threshold that best separates members from non-members on the other replicas.
 
-    ``signal[R, n]`` (higher = more likely a member), ``members[R, n]``, ``labels[n]`` -> scores ``[R, n]``;
-    above 0 means "member" (Yeom et al. 2018; per class: Song and Mittal 2021, section 3). Best is by balanced
-    accuracy, over the examples of one class or over all. A threshold lies midway between two neighbouring
+    Yeom et al. 2018; per class: Song and Mittal 2021, section 3. The best threshold is that of the largest
+    balanced accuracy, over the examples of one class or over all. It lies midway between two neighbouring
     values of the other replicas, or at their largest value, where it calls none of them a member; of equally
-    good ones the highest is taken. NaN where the others hold no member or no non-member to learn from.
+    good ones the highest is taken. The target never takes part in its own threshold.
 
-    The target never takes part in its own threshold. Cost: one sort of a class's R n values and, for each
-    target, a search from coarse to fine over its thresholds that drops every stretch whose bound cannot
-    reach the best one found; the result is that of trying all, in exact integer arithmetic.
+    Cost: one sort of a class's R n values and, for each target, a search from coarse to fine over its
+    thresholds that drops every stretch whose bound cannot reach the best one found; the result is that of
+    trying all, in exact integer arithmetic.
+
+    Args:
+        signal: ``[R, n]``; higher means more likely a member.
+        members: bool ``[R, n]``.
+        labels: Classes ``[n]``.
+        per_class: Whether each class has a threshold of its own.
+
+    Returns:
+        Scores ``[R, n]``; above 0 means "member". NaN where the others hold no member or no non-member to
+        learn from.
+
+    Raises:
+        ValueError: The masks have another shape than the signal.
+
+    >>> members = [[True, False], [True, False], [False, True]]
+    >>> threshold([[3.0, 1.0], [3.0, 1.0], [1.0, 3.0]], members, [0, 0])
+    array([[ 1., -1.],
+           [ 1., -1.],
+           [-1.,  1.]])
     """
     values = finite(signal)
     mask = masks(members, *values.shape)

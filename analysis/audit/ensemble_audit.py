@@ -90,27 +90,30 @@ def audit(
     delta: float = 1e-5,
     threads: int = 1,
 ) -> Audit:
-    """Audits an ensemble: accuracy, memorization, and every attack on every replica in turn.
+    """Audit an ensemble: accuracy, memorization, and every attack on every replica in turn.
 
-    ``attacks`` names entries of `analysis.attacks.ATTACKS` or functions ``package.module:function``; by
-    default those of every audit. ``delta`` is that of the empirical epsilon. ``threads`` is how many attacks
-    run side by side; the figures do not depend on it. An attack of your own that raises, gives no number or
-    gives something else than scores ``[R, n]`` is left out and named in ``notes``; the others stay.
+    An attack of your own that raises, gives no number or gives something else than scores ``[R, n]`` is left
+    out and named in ``notes``; the others stay. Intervals are bootstrap intervals over replicas,
+    complementary halves kept together; ``metrics`` also has them over examples. Attack scores are computed
+    once, with all other replicas as shadows, and redrawn; what the targets' shared shadows and thresholds add
+    is in the intervals. How often these hold was simulated: see docs/statistics.md.
 
-    Intervals are bootstrap intervals over replicas, complementary halves kept together; ``metrics`` also has
-    them over examples. Attack scores are computed once, with all other replicas as shadows, and redrawn;
-    `statistics.shadow_noise` adds what the shadows that all targets share make LiRA's figures vary,
-    `statistics.threshold_noise` what the thresholds that all targets of a class share make those of threshold
-    attacks vary; with leakage the bootstrap alone held confidence's AUC in 76 to 85 %, its TPR at 10 % FPR in
-    39 to 73 % of ensembles. Simulated with 32, 64 and 128 replicas, with and without leakage, 400 or 1,500
-    ensembles each, 95 % intervals of the AUC held the mean of all ensembles in 93 to 97 % for every default
-    attack that was tried (LiRA in 98.5 % with 128 replicas and no leakage; correctness, modified entropy and
-    label-only were not tried), those of TPR at 10 and 1 % FPR in 92 to 100 %. Where nothing leaked, the
-    interval of the advantage lay above 0 in 1 to 6 %, that of loss with 64 or 128 replicas in 8 to 11 %.
+    Args:
+        ensemble: The replicas of one recipe, as `load_sweep` and `ensemble_of` give them.
+        attacks: Names of `analysis.attacks.registry.ATTACKS`, or functions ``package.module:function``; by
+            default those of every audit.
+        confidence: Level of the intervals, in 0..1.
+        resamples: Bootstrap draws.
+        seed: Of the bootstrap.
+        delta: Of the empirical epsilon, at least 0 and below 1.
+        threads: How many attacks run side by side; the metrics do not depend on it.
+
+    Returns:
+        The metrics, curves and scores of the ensemble.
 
     Raises:
-        UserError: an attack that is not known; a ``delta`` that is no probability below 1; a record that is
-        damaged.
+        UserError: An attack that is not known, a ``delta`` that is no probability below 1, or a record that
+            is damaged.
     """
     if not 0 <= delta < 1:
         raise UserError(f"audit: delta {delta!r}: expected at least 0 and below 1")

@@ -84,16 +84,18 @@ class Results:
 
 
 def load_results(directory: str | PathLike[str] | Store) -> Results:
-    """Opens the results of a finished audit.
+    """Open the results of a finished audit.
 
     Args:
-        directory: a sweep directory, a path or a URI.
+        directory: A sweep directory, as a path or a URI.
 
     Returns:
         Tables and figures.
 
     Raises:
-        UserError: the directory holds no audited results.
+        UserError: The directory holds no audited results.
+
+    >>> load_results("runs/digits").recipes["lira_auc"]  # doctest: +SKIP
     """
     found = Results(Tables.of(directory))
     _ = found.recipes

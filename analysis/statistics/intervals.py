@@ -17,7 +17,13 @@ def clopper_pearson(
 ) -> tuple[Floats, Floats]:
     """Exact two-sided interval of a proportion of independent trials (Clopper and Pearson 1934).
 
-    Elementwise, ``[...]`` -> two arrays ``[...]``; (0, 1) where there are no trials.
+    Args:
+        successes: Any shape.
+        trials: Of the same shape, or one number.
+        confidence: In 0..1.
+
+    Returns:
+        The low and the high ends, elementwise; (0, 1) where there are no trials.
 
     >>> low, high = clopper_pearson(0, 10)
     >>> float(low), round(float(high), 4)
@@ -32,10 +38,18 @@ def clopper_pearson(
 
 
 def resample(clusters: ArrayLike, resamples: int, seed: int) -> NDArray[np.float32]:
-    """Bootstrap weights ``[B, R]``: how often each of R units counts when whole clusters are redrawn.
+    """Draw bootstrap weights: how often each unit counts when whole clusters are redrawn.
 
-    The draw depends on the number of clusters and the seed alone, so two ensembles over the same subset
-    seeds get the same weights and their differences are paired.
+    The draw depends on the number of clusters and the seed alone, so two ensembles over the same subset seeds
+    get the same weights and their differences are paired.
+
+    Args:
+        clusters: ``[R]``, the number of each unit's cluster from 0.
+        resamples: Draws B.
+        seed: Of the draw.
+
+    Returns:
+        float32 ``[B, R]``.
     """
     clusters = np.asarray(clusters)
     return _redrawn(int(clusters.max()) + 1, resamples, seed)[:, clusters]
@@ -50,10 +64,18 @@ def _redrawn(clusters: int, resamples: int, seed: int) -> NDArray[np.float32]:
 
 
 def interval(draws: ArrayLike, clusters: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Expanded percentile interval of bootstrap draws ``[B]`` (Hesterberg 2015, section 4.3).
+    """Expanded percentile interval of bootstrap draws (Hesterberg 2015, section 4.3).
 
     Plain percentiles of k clusters are too narrow by sqrt((k-1)/k) and by normal instead of t quantiles;
-    the tail is moved to Phi(-sqrt(k/(k-1)) t_{k-1}) to undo both. (NaN, NaN) where a cluster stands alone.
+    the tail is moved to Phi(-sqrt(k/(k-1)) t_{k-1}) to undo both.
+
+    Args:
+        draws: ``[B]``; NaN and infinite draws are left out.
+        clusters: Clusters k that were redrawn.
+        confidence: In 0..1.
+
+    Returns:
+        The low and the high end; (NaN, NaN) with fewer than two clusters.
     """
     known = np.asarray(draws, np.float64)
     known = known[np.isfinite(known)]
@@ -75,9 +97,17 @@ def centred(draws: ArrayLike, estimate: float) -> Floats:
 def p_value(difference: float, draws: ArrayLike, clusters: int) -> float:
     """Two-sided p-value of a paired difference against 0.
 
-    The difference over its bootstrap standard error (corrected by sqrt(k/(k-1)) for k clusters) against a
-    t distribution with k-1 degrees of freedom: a bootstrap share could not fall below 1/B, too coarse to
-    correct for many comparisons.
+    The difference over its bootstrap standard error (corrected by sqrt(k/(k-1)) for k clusters) is held
+    against a t distribution with k-1 degrees of freedom: a bootstrap share could not fall below 1/B, too
+    coarse to correct for many comparisons.
+
+    Args:
+        difference: The estimate.
+        draws: Its bootstrap draws ``[B]``.
+        clusters: Clusters k that were redrawn.
+
+    Returns:
+        0..1; NaN with fewer than two clusters or draws.
     """
     known = np.asarray(draws, np.float64)
     known = known[np.isfinite(known)]

@@ -71,20 +71,25 @@ def run(
     analyse: bool = True,
     console: Console | None = None,
 ) -> Outcome:
-    """Trains what is missing of a sweep and nothing else, audits it and writes the report.
+    """Train what is missing of a sweep and nothing else, audit it and write the report.
 
     Args:
-        spec: what to sweep.
-        out: the sweep directory, a path or URI; ``runs/<name>`` by default.
-        address: a Ray cluster that this machine is in (``auto``, ``host:port``); else that of RAY_ADDRESS,
+        spec: What to sweep.
+        out: The sweep directory, a path or URI; ``runs/<name>`` by default.
+        address: A Ray cluster that this machine is in (``auto``, ``host:port``); else that of RAY_ADDRESS,
             else Ray is embedded here.
-        analyse: audit and report at the end, where every replica is there or given up.
-        console: where progress goes; standard error by default.
+        analyse: Whether to audit and report at the end, where every replica is there or given up.
+        console: Where progress goes; standard error by default.
+
+    Returns:
+        What was trained, what failed, and the exit code of the command.
 
     Raises:
-        UserError: a mistake in the spec or an unusable directory, before anything is trained or written; a
+        UserError: A mistake in the spec or an unusable directory, before anything is trained or written; a
             search none of whose recipes could be trained.
-        RunError: something else failed than a trial.
+        RunError: Something else failed than a trial.
+
+    >>> outcome = run(SweepSpec.load("digits"), "runs/digits")  # doctest: +SKIP
     """
     from analysis.attacks import registry as attacks
     from trainables.engine.checks import check

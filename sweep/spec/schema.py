@@ -219,15 +219,32 @@ class SweepSpec(Section):
 
     @staticmethod
     def load(source: str | Path, overrides: Iterable[str] = ()) -> SweepSpec:
-        """The spec at a path, or the shipped one of that name."""
+        """Read a spec.
+
+        Args:
+            source: A path, or the name of a shipped spec.
+            overrides: ``key=value`` as after ``--set``, such as ``"training.epochs=5"``.
+
+        Returns:
+            The spec.
+
+        Raises:
+            UserError: The first mistake, in one line.
+        """
         return SweepSpec.of(override(read(source), overrides))
 
     @staticmethod
     def of(values: Mapping[str, Any] | str) -> SweepSpec:
-        """The spec that a mapping or YAML text holds.
+        """Make a spec of a mapping or of YAML text.
+
+        Args:
+            values: What a spec file holds.
+
+        Returns:
+            The spec.
 
         Raises:
-            UserError: one line, the first mistake.
+            UserError: The first mistake, in one line.
         """
         try:
             return SweepSpec.model_validate(parse(values) if isinstance(values, str) else values)
