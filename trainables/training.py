@@ -125,7 +125,7 @@ def train_task(
     ledger = Ledger(progress)
     task = _settled(task, len(seeds), ledger.width)
     width = int(task.runtime.stack)
-    halved, stack = False, None
+    stack = None
     while ledger.replicas < len(seeds):
         ledger.width = width
         try:
@@ -133,11 +133,11 @@ def train_task(
             ledger.add(_train(stack, ledger, on_epoch))
             continue
         except (RuntimeError, MemoryError) as error:
-            if halved or width == 1 or not out_of_memory(error):
+            if width == 1 or not out_of_memory(error):
                 raise
         # Only here, outside the handler, can the failed stack's memory be let go.
         stack = None
-        width, halved = ceil(width / 2), True
+        width = ceil(width / 2)
         warnings.warn(f"out of memory: training {width} replicas at a time from now on", stacklevel=2)
         if task.device.type == "cuda":
             torch.cuda.empty_cache()

@@ -142,7 +142,9 @@ def test_early_stopping_ends_under_the_schedule_of_all_epochs() -> None:
     np.testing.assert_allclose(rates, [0.1, 0.2, *torch_rates])
 
 
-def test_running_out_of_memory_halves_the_stack_once_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_out_of_memory_halves_the_stack_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     widths, train = [], Stack.train_epoch
 
     def short_of_memory(self: Stack, limit: int | None = None) -> None:
@@ -157,7 +159,13 @@ def test_running_out_of_memory_halves_the_stack_once_and_says_so(monkeypatch: py
         record = train_replicas(Recipe(epochs=1), SMALL, MLP, range(5), stack=4)
     assert widths == [4, 2, 2, 1]
     assert record.seeds.tolist() == [0, 1, 2, 3, 4]
+    widths.clear()
     limit_of_this_device = 1
+    with pytest.warns(UserWarning, match="out of memory") as said:
+        train_replicas(Recipe(epochs=1), SMALL, MLP, range(5), stack=4)
+    assert widths == [4, 2, 1, 1, 1, 1, 1]
+    assert [str(w.message).split()[4] for w in said] == ["2", "1"]
+    limit_of_this_device = 0
     with pytest.raises(torch.OutOfMemoryError), pytest.warns(UserWarning, match="out of memory"):
         train_replicas(Recipe(epochs=1), SMALL, MLP, range(5), stack=4)
 

@@ -106,15 +106,14 @@ def compiling_pays(task: Task, seconds: float) -> bool:
 
 
 def timed_stack(task: Task, k: int) -> Calibration:
-    """What a stack of ``k`` replicas takes; where it does not fit, what half of it takes, as in training."""
+    """What a stack of ``k`` replicas takes; one that does not fit is halved until it does, as in training."""
     try:
         return Calibration(k, Pace(task, k).alone() / k * task.steps)
     except (RuntimeError, MemoryError) as error:
         if k == 1 or not out_of_memory(error):
             raise
     # Only here, outside the handler, has the failed stack's memory been let go.
-    half = ceil(k / 2)
-    return Calibration(half, Pace(task, half).alone() / half * task.steps)
+    return timed_stack(task, ceil(k / 2))
 
 
 def fastest_stack(task: Task, replicas: int = STACKS[-1], share: float = 1.0) -> Calibration:

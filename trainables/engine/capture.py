@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -72,8 +73,6 @@ class Steps:
         kept: The tensors that a step changes; warming up leaves them as they were.
     """
 
-    told: set[str] = set()  # noqa: RUF012, of this process
-
     def __init__(
         self, step: Callable[[Kind], None], capture: Capture | None, kept: Callable[[], Sequence[Tensor]]
     ) -> None:
@@ -123,14 +122,18 @@ class Steps:
         """Runs every step as it is from now on, and says so once a process and reason."""
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         self.capture, self.replays = None, {}
-        if reason not in self.told:
-            self.told.add(reason)
-            warnings.warn(f"steps run one kernel after the other, not captured: {reason}", stacklevel=2)
+        warn_once(f"steps run one kernel after the other, not captured: {reason}")
 
     def __call__(self, kind: Kind) -> None:
         """Takes a step."""
         replay = self.replays.get(kind)
         replay() if replay else self.step(kind)
+
+
+@cache
+def warn_once(text: str) -> None:
+    """Warn, the first time in this process."""
+    warnings.warn(text, stacklevel=3)
 
 
 def _copy(values: Sequence[Tensor], into: Sequence[Tensor]) -> None:

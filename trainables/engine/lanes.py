@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainables.engine.capture import Capture
+from trainables.engine.capture import Capture, warn_once
 from trainables.engine.evaluation import Arrays
 from trainables.engine.networks import DenseNetwork
 from trainables.engine.stack import Stack
@@ -119,7 +118,7 @@ def make_stack(task: Task, seeds: Sequence[int]) -> Stack | Lanes:
     if task.device.type != "cuda":
         return Stack(task, seeds)
     if task.dropout:
-        warnings.warn("steps are not captured: the network draws random numbers of its own", stacklevel=2)
+        warn_once("steps are not captured: the network draws random numbers of its own")
         return Stack(task, seeds)
     if isinstance(task.network, DenseNetwork):
         return Stack(task, seeds, Capture(task.device))

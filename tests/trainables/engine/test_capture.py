@@ -12,7 +12,7 @@ import torch
 
 from tests.helpers.recorded import RecordedCapture
 from trainables import Recipe
-from trainables.engine.capture import Steps
+from trainables.engine.capture import warn_once
 from trainables.engine.lanes import Lanes
 from trainables.engine.stack import Stack
 from trainables.engine.task import make_task
@@ -130,7 +130,7 @@ def counting(step: Step) -> Params:
 def test_what_cannot_be_captured_runs_as_it_is_and_says_so_once() -> None:
     task = make_task(Recipe(optimizer=f"{__name__}:counting", epochs=1, batch_size=16, lr=1e-3), SMALL, MLP)
     plain, taken = Stack(task, [0]), Stack(task, [0], RecordedCapture(task.device))  # type: ignore[arg-type]
-    Steps.told.clear()
+    warn_once.cache_clear()
     plain.train_epoch()
     with pytest.warns(
         UserWarning, match="not captured: the optimizer's rule asks for the number of its step"
