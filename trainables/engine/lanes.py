@@ -75,6 +75,9 @@ class Lanes:
             for lane, of_lane in zip(self.lanes, sizes, strict=True):
                 with lane.take.beside():
                     lane.take_step(step, of_lane[step])
+        if limit is None:
+            for lane in self.lanes:
+                lane.draw_ahead()
         for lane in self.lanes:
             with lane.take.on_stream():
                 lane.finish_epoch(len(sizes[0]))

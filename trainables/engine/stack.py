@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.data.batches import Sampler
+from trainables.data.batches import Drawn, Sampler
 from trainables.data.subsets import draw_members
 from trainables.engine.batch import Batch
 from trainables.engine.capture import Capture, Kind, Steps
@@ -73,6 +73,7 @@ class Stack:
         self.epoch = 0
         self.seconds = 0.0
         self.loss = np.full(len(seeds), np.nan)
+        self.drawn: dict[int, Drawn] = {}
 
     def _initial(self, seeds: Sequence[int]) -> tuple[Params, Params, Params]:
         """Parameters, optimizer state and buffers of replicas that have not trained."""
@@ -102,7 +103,16 @@ class Stack:
 
     def load_epoch(self) -> list[int]:
         """Draws this epoch and starts it; the sizes of its batches."""
-        return self.sampler.load(self.sampler.draw(self.epoch, self.members, self.streams))
+        return self.sampler.load(self.drawn.pop(self.epoch, {}) or self._draw(self.epoch))
+
+    def draw_ahead(self) -> None:
+        """Draws the next epoch on the host while a GPU works on this one."""
+        following = self.epoch + 1
+        if self.take.capture and following < self.task.epochs:
+            self.drawn = {following: self._draw(following)}
+
+    def _draw(self, epoch: int) -> Drawn:
+        return self.sampler.draw(epoch, self.members, self.streams)
 
     def begin_epoch(self, limit: int | None = None) -> list[int]:
         """Draws the epoch, or its first ``limit`` steps; the sizes of its batches."""
@@ -135,6 +145,8 @@ class Stack:
             sizes = self.begin_epoch(limit)
             for step, size in enumerate(sizes):
                 self.take_step(step, size)
+            if limit is None:
+                self.draw_ahead()
             self.finish_epoch(len(sizes))
         self.seconds += time.perf_counter() - start
 

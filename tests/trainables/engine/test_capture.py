@@ -12,6 +12,7 @@ import torch
 
 from tests.helpers.recorded import RecordedCapture
 from trainables import Recipe
+from trainables.data.batches import Sampler
 from trainables.engine.capture import warn_once
 from trainables.engine.lanes import Lanes
 from trainables.engine.stack import Stack
@@ -119,6 +120,29 @@ def test_lanes_go_on_from_saved_state_in_the_buffers_that_were_captured() -> Non
     for one, other in zip(whole.lanes, going_on.lanes, strict=True):
         for name, tensor in one.params.items():
             assert torch.equal(other.params[name], tensor)
+
+
+def test_the_next_epoch_is_drawn_before_the_host_waits_for_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+    draw, finish = Sampler.draw, Stack.finish_epoch
+
+    def drawing(self: Sampler, epoch: int, *rest: Any) -> Any:
+        events.append(f"draw {epoch}")
+        return draw(self, epoch, *rest)
+
+    def finishing(self: Stack, steps: int) -> None:
+        events.append("wait")
+        finish(self, steps)
+
+    monkeypatch.setattr(Sampler, "draw", drawing)
+    monkeypatch.setattr(Stack, "finish_epoch", finishing)
+    task = make_task(Recipe(epochs=3, batch_size=16), SMALL, MLP)
+    for lanes in (Stack(task, [0], RecordedCapture(task.device)), Lanes(task, [0], RecordedCapture)):  # type: ignore[arg-type]
+        lanes.train_epoch()
+        events.clear()
+        lanes.train_epoch()
+        lanes.train_epoch()
+        assert events == ["draw 2", "wait", "wait"]
 
 
 def counting(step: Step) -> Params:
