@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.attacks.arrays import Bools, Floats
+from analysis.attacks.bavaria import bavaria
 from analysis.attacks.lira import lira
 from analysis.attacks.quantile import quantile_regression
 from analysis.attacks.reference import attack_p, attack_r, calibrated_loss
@@ -24,6 +25,7 @@ __all__ = [
     "Attack",
     "attack_p",
     "attack_r",
+    "bavaria",
     "calibrated_loss",
     "lira",
     "quantile_regression",
@@ -103,6 +105,10 @@ def _lira(**options: Any) -> Function:
     return lambda s, m: lira(s.signal("train", "margin"), m, **options)
 
 
+def _bavaria(**options: Any) -> Function:
+    return lambda s, m: bavaria(s.signal("train", "margin"), m, **options)
+
+
 def _rmia(online: bool) -> Function:
     def scores(signals: Ensemble, members: Bools) -> Floats:
         p, z = _p_true(signals, "train"), _p_true(signals, "test")
@@ -150,6 +156,12 @@ ATTACKS: dict[str, Attack] = {
         _lira(variance="per_example", online=False), default=False, replicas=OTHERS
     ),
     "lira_offline_pooled": Attack(_lira(variance="pooled", online=False), default=False, replicas=OTHERS),
+    "bavaria": Attack(_bavaria(), shadows=True, default=False, replicas=OTHERS),
+    "bavaria_gaussian": Attack(_bavaria(predictive="gaussian"), shadows=True, default=False, replicas=OTHERS),
+    "bavaria_offline": Attack(_bavaria(online=False), default=False, replicas=OTHERS),
+    "bavaria_offline_gaussian": Attack(
+        _bavaria(online=False, predictive="gaussian"), default=False, replicas=OTHERS
+    ),
     "entropy_global": _threshold("entropy", sign=-1, per_class=False, default=False),
     "modified_entropy_global": _threshold("modified_entropy", sign=-1, per_class=False, default=False),
     "quantile": Attack(_quantile, decides=True, population=True, default=False, replicas=OTHERS),
