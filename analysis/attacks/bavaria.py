@@ -114,7 +114,7 @@ def bavaria(
                 scores[:, block] -= density(values, out, scale[0], freedom[0])
             else:
                 scores[:, block] += below(values, sides[0], scale[0], freedom[0])
-    return scores / queries
+    return np.asarray(scores / queries)
 
 
 def fit_prior(margin: Floats, members: Bools) -> Prior:
@@ -198,7 +198,7 @@ def _trigamma_inverse(values: Floats) -> Floats:
     for _ in range(50):
         trigamma = polygamma(1, x)
         x = x + trigamma * (1 - trigamma / y) / polygamma(2, x)
-    return np.where(values > 1e-12, x, np.inf)
+    return np.asarray(np.where(values > 1e-12, x, np.inf))
 
 
 def _drawn_together(sides: list[_Side], scale: Floats, freedom: Floats, prior: Prior) -> list[_Side]:
@@ -251,7 +251,7 @@ def _student(values: Floats, side: _Side, scale: Floats, freedom: Floats) -> Flo
 def _student_below(values: Floats, side: _Side, scale: Floats, freedom: Floats) -> Floats:
     _, z, degrees = _student_scale(values, side, scale, freedom)
     tail = np.maximum(stdtr(degrees, -np.abs(z)), np.finfo(np.float64).tiny)
-    return np.where(z < 0, np.log(tail), np.log1p(-tail))
+    return np.asarray(np.where(z < 0, np.log(tail), np.log1p(-tail)))
 
 
 def _gaussian_scale(values: Floats, side: _Side, scale: Floats, freedom: Floats) -> tuple[Floats, Floats]:
