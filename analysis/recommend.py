@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from math import isnan
 from typing import NamedTuple
 
 import pandas as pd
 
-from analysis.results import default_risk
+from analysis.results import caveat_of, default_risk
 from trainables.errors import UserError
 from trainables.registry import nearest
 
@@ -22,9 +23,11 @@ class Choice(NamedTuple):
     risk: tuple[float, float, float]
     sure: bool  # the bounds hold for the whole interval, not only for the estimate
     column: str = "risk"  # the risk's name
+    caveat: str = ""  # what to mind of its figures
 
     def __str__(self) -> str:
-        return f"{self.label}: test accuracy {_shown(self.accuracy)}, {self.column} {_shown(self.risk)}"
+        mind = f" (mind: {self.caveat})" if self.caveat else ""
+        return f"{self.label}: test accuracy {_shown(self.accuracy)}, {self.column} {_shown(self.risk)}{mind}"
 
 
 class Recommendation(NamedTuple):
@@ -141,7 +144,8 @@ def _choice(row: pd.Series, risk: str) -> Choice:
     accuracy, at_risk = (
         (float(row[c]), float(row[f"{c}_low"]), float(row[f"{c}_high"])) for c in ("test_accuracy", risk)
     )
-    return Choice(str(row["recipe_id"]), str(row["label"]), accuracy, at_risk, bool(row["_sure"]), risk)
+    sure, caveat = bool(row["_sure"]), caveat_of(row)
+    return Choice(str(row["recipe_id"]), str(row["label"]), accuracy, at_risk, sure, risk, caveat)
 
 
 def _reasons(
@@ -157,6 +161,8 @@ def _reasons(
     why = [f"{goal} of the {fitting} of {known} recipes with {_spoken(bounds, min_accuracy)}"]
     if best.sure:
         why.append("its whole intervals meet the bounds")
+    elif isnan(best.accuracy[1]) or isnan(best.risk[1]):
+        why.append("it has no interval, so nothing says how sure that is: more replicas would tell")
     elif safest is None:
         why.append(
             "its interval reaches over a bound, and so does every other recipe's: more replicas would tell"
@@ -185,4 +191,5 @@ def _spoken(bounds: Mapping[str, float], min_accuracy: float | None) -> str:
 
 
 def _shown(figure: tuple[float, float, float]) -> str:
-    return "{:.4g} [{:.4g}, {:.4g}]".format(*figure)
+    estimate, low, high = figure
+    return f"{estimate:.4g}" + ("" if isnan(low) else f" [{low:.4g}, {high:.4g}]")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from os import PathLike
@@ -42,6 +42,7 @@ CHANCE = {"auc": 0.5, "balanced_accuracy": 0.5, "advantage": 0.0} | {
     f"tpr_at_{level}pct": float(level) / 100 for level in ("10", "1", "0.1", "0.01")
 }
 DEFAULT_RISKS = ("lira_tpr_at_0.1pct", "lira_tpr_at_1pct", "lira_auc")
+MOST_NAMED = 3  # recipes that share a caveat
 NAMES = {
     "lira": "LiRA",
     "rmia": "RMIA",
@@ -79,6 +80,24 @@ def risk_of(column: str) -> Risk | None:
     """The risk that a column's name spells, or None for any other column."""
     match = re.fullmatch(rf"(.+?)_({'|'.join(map(re.escape, METRICS))})", column)
     return Risk(column, match[1], match[2]) if match else None
+
+
+def caveat_of(row: Mapping[str, Any] | pd.Series) -> str:
+    """What to mind of a recipe's figures: the text of a row's ``caveat``, empty where it has none."""
+    text = row.get("caveat")
+    return text if isinstance(text, str) else ""
+
+
+def caveat_lines(recipes: pd.DataFrame) -> Iterator[str]:
+    """Each caveat once: ``"8 replicas: no interval"``; before it the recipes, where it is not of all."""
+    of: dict[str, list[str]] = {}
+    for _, row in recipes.iterrows():
+        for part in filter(None, caveat_of(row).split("; ")):
+            of.setdefault(part, []).append(str(row["label"]))
+    for part, labels in of.items():
+        more = f" and {len(labels) - MOST_NAMED} more" if len(labels) > MOST_NAMED else ""
+        whose = "" if len(labels) == len(recipes) else f"{', '.join(labels[:MOST_NAMED])}{more}: "
+        yield whose + part
 
 
 def front_risk(table: pd.DataFrame) -> Risk | None:

@@ -95,7 +95,8 @@ def proxy_table(
         known = np.isfinite(each)
         if not known.any():
             continue
-        draws = weights[:, known] @ each[known] / weights[:, known].sum(axis=1)
+        with np.errstate(invalid="ignore"):  # a resample may draw none of the known
+            draws = weights[:, known] @ each[known] / weights[:, known].sum(axis=1)
         ends = interval(draws, int(ensemble.clusters.max()) + 1, confidence=confidence)
         estimate = Correlation(float(each[known].mean()), *ends)
         rows.append({"recipe_id": ensemble.recipe_id, "against": f"{name}_of_one_replica", **_row(estimate)})

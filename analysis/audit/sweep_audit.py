@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from analysis.attacks import registry
 from analysis.audit import artefacts
 from analysis.audit.buckets import bucket_table, influence_table
+from analysis.audit.caveats import caveats
 from analysis.audit.ensemble_audit import Audit, Options, audit
 from analysis.audit.proxies import proxy_table, risk_correlations
 from analysis.ensemble import Ensemble, load_sweep
@@ -104,6 +105,7 @@ class Results:
                 [np.column_stack([a.draws[c] for c in columns]) for a in self.audits.values()], axis=1
             )
             table["front_probability"] = front_probability(draws)
+        table["caveat"] = caveats(table, self.ensembles, registry.resolve(self.options.get("attacks")))
         return table
 
     @cached_property

@@ -30,6 +30,7 @@ COLUMNS = {
     "train_seconds": "mean seconds of training a replica",
     "on_front": "no recipe is as accurate and leaks less, or leaks as little and is more accurate",
     "front_probability": "share of bootstrap resamples of the seeds in which no recipe beats it",
+    "caveat": "what to mind of the figures: few replicas or test examples, poor training, or nothing",
     "epsilon": "of differential privacy, as training accounted for it",
     "delta": "of differential privacy",
 }

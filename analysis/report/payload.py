@@ -24,7 +24,7 @@ from analysis.report.figures.front import LAYOUT, MOST_BARS, front_info, templat
 from analysis.report.figures.panel import BASE, MANTISSAS, PALETTE, SYMBOLS, THEMES, risk_format, short
 from analysis.report.glossary import TERMS
 from analysis.report.pictures import Pictures, notable, touched_by
-from analysis.results import Risk, Tables, pretty
+from analysis.results import Risk, Tables, caveat_lines, caveat_of, pretty
 from trainables.directory import FAILURES
 
 # Columns of the summary besides the knobs: everything that the cards and the table show.
@@ -97,7 +97,8 @@ def summary(tables: Tables) -> dict[str, Any]:
         "showExamples": tables.show_examples,
         "ids": tables.recipes.index.tolist(),
         "labels": tables.recipes["label"].astype(str).tolist(),
-        "caveats": [text if isinstance(text, str) else "" for text in tables.recipes.get("caveat", [])],
+        "caveats": [caveat_of(row) for _, row in tables.recipes.iterrows()],
+        "caveatLines": list(caveat_lines(tables.recipes)),
         "knobs": tables.knobs,
         "columns": {name: column(tables, name) for name in (*tables.knobs, *shown)},
         "titles": {name: pretty(name) for name in tables.knobs} | shown,

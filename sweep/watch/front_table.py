@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from analysis.results import front_risk
+from analysis.results import caveat_lines, caveat_of, front_risk
 
 COLUMNS = {  # column of results/recipes.parquet -> heading, scale, decimals, with its interval
     "test_accuracy": ("test accuracy %", 100, 1, True),
@@ -19,11 +19,14 @@ NARROW = 80  # columns; in fewer, intervals would leave the recipes no room
 
 
 def show_front(console: Console, recipes: pd.DataFrame) -> None:
-    """Prints ``results/recipes.parquet``: recipes on the Pareto front marked and first, by accuracy."""
+    """Prints ``results/recipes.parquet``: recipes on the Pareto front marked and first, by accuracy.
+
+    A recipe whose figures have a caveat is marked, too; lines below the table say why.
+    """
     shown = {name: about for name, about in COLUMNS.items() if name in recipes}
     narrow = console.width < NARROW
     table = Table(title=_title(recipes), title_justify="left", box=None)
-    table.add_column("", min_width=1)
+    table.add_column("", min_width=2 if any(caveat_lines(recipes)) else 1)
     table.add_column("recipe", overflow="fold", min_width=len("recipe"))
     for heading, *_ in shown.values():
         table.add_column(heading, justify="right", no_wrap=not narrow, overflow="fold")
@@ -35,8 +38,11 @@ def show_front(console: Console, recipes: pd.DataFrame) -> None:
             for name, (_, scale, decimals, interval) in shown.items()
         ]
         front, label = bool(row["_front"]), escape(str(row["label"]))
-        table.add_row("●" if front else "", label, *cells, style="bold" if front else "dim")
+        mark = ("●" if front else " ") + ("!" if caveat_of(row) else "")
+        table.add_row(mark, label, *cells, style="bold" if front else "dim")
     console.print(table)
+    for line in caveat_lines(order):
+        console.print(f"[yellow]![/] {escape(line)}", highlight=False)
 
 
 def _title(recipes: pd.DataFrame) -> str:

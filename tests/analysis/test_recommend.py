@@ -63,6 +63,20 @@ def test_both_bounds(results: pd.DataFrame) -> None:
     assert [found.choice.label, *(c.label for c in found.following)] == ["sam rho=0.2 noise=2"]
 
 
+def test_what_to_mind_of_a_recipe_is_said_with_it(results: pd.DataFrame) -> None:
+    results["caveat"] = ["", "", "8 replicas: LiRA is biased, take 32 or more", "", ""]
+    found = recommend(results, max_risk={"lira_advantage": 0.17})
+    assert str(found.choice).endswith("(mind: 8 replicas: LiRA is biased, take 32 or more)")
+    assert "mind" not in str(found.following[0])
+
+
+def test_a_recipe_without_intervals_is_not_sure(results: pd.DataFrame) -> None:
+    ends = [name for name in results if name.endswith(("_low", "_high"))]
+    found = recommend(results.assign(**dict.fromkeys(ends, float("nan"))), min_accuracy=0.96)
+    assert str(found.choice) == "sam rho=0.2 noise=2: test accuracy 0.966, lira_advantage 0.13"
+    assert found.why[1].startswith("it has no interval")
+
+
 @pytest.mark.parametrize(
     ("bounds", "message"),
     [

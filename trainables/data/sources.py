@@ -216,9 +216,11 @@ def folder(*, path: str, size: int | None = None, test_share: float = 0.2) -> So
     skipped = [file for files in found.values() for file in files.skipped]
     notes: list[str] = []
     if skipped:
+        example = skipped[0].relative_to(root)
         notes.append(
-            f"{len(skipped):,} files are hidden or of no image type and were skipped, such as "
-            f"{skipped[0].relative_to(root)}"
+            f"1 file is hidden or of no image type and was skipped: {example}"
+            if len(skipped) == 1
+            else f"{len(skipped):,} files are hidden or of no image type and were skipped, such as {example}"
         )
     data = {
         side: (Images([Encoded(str(f), f) for f in files.images], True, size, notes), np.array(files.labels))

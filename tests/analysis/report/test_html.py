@@ -297,4 +297,6 @@ def test_ties_are_broken_by_margins_and_caveats_are_told(tmp_path: Path) -> None
     assert notable(tables, recipe, 3)["memorized"]["index"].tolist() == [39, 38, 37]
     path = directory / "results/recipes.parquet"
     pd.read_parquet(path).assign(caveat=["few replicas", None]).to_parquet(path)
-    assert summary(Tables.of(directory))["caveats"] == ["few replicas", ""]
+    found = summary(Tables.of(directory))
+    label = found["labels"][0]
+    assert (found["caveats"], found["caveatLines"]) == (["few replicas", ""], [f"{label}: few replicas"])

@@ -44,6 +44,17 @@ def test_every_letter_of_a_label_and_of_a_figure_is_there(width: int) -> None:
     assert re.sub(r"[\s●]", "", labels) == "".join(LABELS).replace(" ", "")
 
 
+@pytest.mark.parametrize("width", [40, 100])
+def test_rows_with_a_caveat_are_marked_and_each_is_said_once(width: int) -> None:
+    few, poor = "8 replicas: LiRA is biased, take 32 or more", "barely trained"
+    text = shown(RECIPES.assign(caveat=[f"{few}; {poor}", few]), width)
+    words = " ".join(text.split())
+    assert f"! {few} ! {LABELS[0]}: {poor}" in words
+    assert words.count(few) == 1
+    assert "●!" in text
+    assert "!" not in shown(RECIPES.assign(caveat=["", None]), width)
+
+
 @pytest.mark.parametrize(
     ("lost", "risk"),
     [([], "LiRA TPR at 0.1 % FPR"), (["lira_tpr_at_0.1pct"], "LiRA AUC")],

@@ -85,6 +85,12 @@ def test_what_does_not_belong_in_a_folder_is_skipped_and_said(tmp_path: Path) ->
     assert note == "4 files are hidden or of no image type and were skipped, such as train/.DS_Store"
 
 
+def test_a_single_skipped_file_is_named(tmp_path: Path) -> None:
+    root = folder(tmp_path)
+    (root / "train" / "b" / "labels.txt").write_text("b")
+    assert load(root).notes == ("1 file is hidden or of no image type and was skipped: train/b/labels.txt",)
+
+
 def test_formats_mix_and_folders_nest(tmp_path: Path) -> None:
     root = folder(tmp_path)
     plain = load(root)

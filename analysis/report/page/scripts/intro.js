@@ -37,5 +37,5 @@ function tile(i, text) {
   const metric = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
   return h("button", { className: "tile", type: "button", onclick: () => select(data.ids[i]) }, h("small", {}, text), h("b", {}, data.labels[i]),
     h("dl", {}, metric("accuracy", withInterval("test_accuracy", i)), metric(risk.title, withInterval("risk", i))),
-    data.caveats?.[i] ? h("span", { className: "caveat" }, data.caveats[i]) : null);
+    data.caveats[i] ? h("span", { className: "caveat" }, data.caveats[i]) : null);
 }
