@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,9 @@ from scipy.stats import rankdata
 from analysis.ensemble import Ensemble
 from analysis.memorization import memorization
 from analysis.statistics.intervals import interval, resample
+
+if TYPE_CHECKING:
+    from analysis.audit.ensemble_audit import Audit
 
 # A single training run shows these of its own members; all rise with the difficulty of an example.
 PROXIES = {
@@ -101,6 +105,78 @@ def proxy_table(
         estimate = Correlation(float(each[known].mean()), *ends)
         rows.append({"recipe_id": ensemble.recipe_id, "against": f"{name}_of_one_replica", **_row(estimate)})
     return pd.DataFrame(rows, columns=["recipe_id", "against", "correlation", "low", "high"])
+
+
+def tail_estimate(ensemble: Ensemble, *, level: float = 0.001) -> NDArray[np.float64]:
+    """Share of test examples whose loss only ``level`` of the members exceed, for each replica.
+
+    The true-negative rate of an attack that calls an example with a large loss a non-member (Dodd et al.
+    2025): one model's training and test losses tell it, no shadow model takes part. That ``level`` is the
+    false-negative rate of 0.1 % is our choice.
+
+    Args:
+        ensemble: Replicas with test examples.
+        level: The largest share of members that the attack may call non-members.
+
+    Returns:
+        ``[R]`` in 0 to 1, higher for a model that leaks more; NaN without members or test examples.
+    """
+    train, test = (-ensemble.signal(side, "log_p_true")[:, 0] for side in ("train", "test"))
+    shares = np.full(len(train), np.nan)
+    for i, own in enumerate(ensemble.members):
+        if own.any() and test.shape[1]:
+            losses = np.sort(train[i, own])
+            shares[i] = (test[i] > losses[len(losses) - 1 - int(level * len(losses))]).mean()
+    return shares
+
+
+def tail_ranking(
+    ensembles: Mapping[str, Ensemble],
+    audits: Mapping[str, Audit],
+    *,
+    figure: str = "lira_tpr_at_0.1pct",
+    confidence: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """How well the tail estimate ranks the recipes of a sweep that LiRA ranks at great cost.
+
+    Args:
+        ensembles: Ensembles by recipe_id.
+        audits: Their audits by recipe_id.
+        figure: The column of the audits that the estimate is compared with.
+        confidence: Level of the interval.
+        resamples: How often subset seeds are redrawn; as many as the audits'.
+        seed: Seed of the resampling, that of the audits.
+
+    Returns:
+        One row with an empty ``recipe_id``: Spearman's correlation, over recipes, of a replica's mean tail
+        estimate with ``figure``, and its bootstrap interval over subset seeds, which keeps the recipes. No
+        row with fewer than three recipes that have both.
+    """
+    tails, risks, drawn = [], [], []
+    for recipe_id, ensemble in ensembles.items():
+        tail, found = tail_estimate(ensemble), audits[recipe_id]
+        risk = found.row.get(figure, np.nan)
+        if not (np.isfinite(tail).all() and np.isfinite(risk) and len(found.draws[figure]) == resamples):
+            continue
+        weights = resample(ensemble.clusters, resamples, seed)
+        tails.append(float(tail.mean()))
+        risks.append(risk)
+        drawn.append((weights @ tail / weights.sum(axis=1), found.draws[figure]))
+    columns = ["recipe_id", "against", "correlation", "low", "high"]
+    if len(tails) < 3:
+        return pd.DataFrame(columns=columns)
+    x, y = (rankdata(side, axis=0) for side in np.swapaxes(drawn, 0, 1))  # [recipes, B] each
+    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        draws = (x * y).sum(axis=0) / np.sqrt((x * x).sum(axis=0) * (y * y).sum(axis=0))
+    clusters = min(int(ensembles[recipe_id].clusters.max()) + 1 for recipe_id in ensembles)
+    ends = interval(draws, clusters, confidence=confidence)
+    estimate = Correlation(spearman(tails, risks), *ends)
+    return pd.DataFrame(
+        [{"recipe_id": "", "against": "tail_of_one_replica", **_row(estimate)}], columns=columns
+    )
 
 
 def _row(correlation: Correlation) -> dict[str, float]:

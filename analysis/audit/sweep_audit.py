@@ -21,7 +21,7 @@ from analysis.audit import artefacts
 from analysis.audit.buckets import bucket_table, influence_table
 from analysis.audit.caveats import caveats
 from analysis.audit.ensemble_audit import Audit, Options, audit
-from analysis.audit.proxies import proxy_table, risk_correlations
+from analysis.audit.proxies import proxy_table, risk_correlations, tail_ranking
 from analysis.ensemble import Ensemble, load_sweep
 from analysis.metrics import roc
 from analysis.pareto import front_probability, hypervolume, pareto_front
@@ -225,11 +225,15 @@ class Results:
 
     @property
     def correlations(self) -> pd.DataFrame:
-        """Rank correlations of memorization with each attack's risk and with what single replicas show."""
+        """Rank correlations of memorization with each attack's risk and with what single replicas show.
+
+        The last row is of all recipes: how the tail estimate ranks them, against LiRA.
+        """
         parts = []
         for recipe_id, ensemble in self.ensembles.items():
             risks = risk_correlations(self.audits[recipe_id].examples, **self.bootstrap)
             parts += [risks.assign(recipe_id=recipe_id), proxy_table(ensemble, **self.bootstrap)]
+        parts.append(tail_ranking(self.ensembles, self.audits, **self.bootstrap))
         return pd.concat(parts, ignore_index=True)[["recipe_id", "against", "correlation", "low", "high"]]
 
     def write(self, store: Store) -> None:

@@ -3,7 +3,16 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from analysis.audit.proxies import proxy_table, rank_correlation, risk_correlations
+from analysis import audit
+from analysis.audit.proxies import (
+    proxy_table,
+    rank_correlation,
+    risk_correlations,
+    tail_estimate,
+    tail_ranking,
+)
+from analysis.ensemble import ensemble_of
+from tests.helpers.simulated_records import simulate
 from tests.helpers.synthetic import make_ensemble
 from trainables.data.subsets import Subsets, draw_members
 
@@ -85,3 +94,31 @@ def test_a_loss_that_follows_memorization_is_a_good_proxy() -> None:
     assert table.loc["loss_of_one_replica", "low"] > 0.8
     assert table.loc["margin_of_one_replica", "low"] < 0 < table.loc["margin_of_one_replica", "high"]
     assert "entropy_of_one_replica" not in table.index
+
+
+def test_the_tail_is_what_hardly_a_member_reaches() -> None:
+    ensemble = ensemble_of(simulate(range(6), n=100, m=300))
+    train, test = (ensemble.signal(side, "log_p_true")[:, 0] for side in ("train", "test"))
+    for level in (0.001, 0.1):
+        for found, x, z, own in zip(
+            tail_estimate(ensemble, level=level), train, test, ensemble.members, strict=True
+        ):
+            at_most = level * own.sum()
+            threshold = min(t for t in -x[own] if (-x[own] > t).sum() <= at_most)
+            assert found == (-z > threshold).mean()
+
+
+def test_the_tail_ranks_recipes_that_leak_more_and_more() -> None:
+    leaks = (0.5, 1.0, 2.0, 4.0, 8.0)
+    ensembles = {str(k): ensemble_of(simulate(range(12), leak=leak)) for k, leak in enumerate(leaks)}
+    audits = {k: audit(e, attacks=["lira"], resamples=50) for k, e in ensembles.items()}
+    table = tail_ranking(ensembles, audits, figure="lira_auc", resamples=50)
+    assert table["against"].tolist() == ["tail_of_one_replica"]
+    tails = [tail_estimate(e).mean() for e in ensembles.values()]
+    expected = scipy.stats.spearmanr(tails, [a.row["lira_auc"] for a in audits.values()]).statistic
+    assert table["correlation"][0] == pytest.approx(expected)
+    assert table["low"][0] > 0.5
+    assert table["high"][0] <= 1
+    few = {k: ensembles[k] for k in ("0", "1")}
+    assert tail_ranking(few, audits, figure="lira_auc", resamples=50).empty
+    assert tail_ranking(ensembles, audits, figure="rmia_auc", resamples=50).empty
