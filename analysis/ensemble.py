@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from os import PathLike
 from threading import RLock
@@ -72,6 +72,10 @@ class Ensemble:
         """The same ensemble, holding on to what it has read."""
         return self if self.memo is not None else replace(self, memo=Memo())
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is sent to another process: nothing that was read, which it can read itself."""
+        return {f.name: getattr(self, f.name) for f in fields(self)} | {"memo": None}
+
     def _gather(self, name: str) -> Array:
         if self.memo is None:
             return self._read(name)
@@ -99,7 +103,7 @@ class Ensemble:
     @property
     def replicas(self) -> int:
         """How many replicas the ensemble has."""
-        return len(self._order)
+        return sum(len(block.rows) for block in self.blocks)
 
     def signal(self, side: str, name: str) -> Array:
         """``[R, Q, n]`` of side "train" or ``[R, Q, m]`` of side "test", read from the records on every call.
@@ -126,7 +130,7 @@ class Ensemble:
         memo = self.memo
         if memo is not None:
             rows = np.isin(self.seeds, seeds)
-            memo = Memo({name: values[rows] for name, values in memo.items()})
+            memo = Memo({name: values[rows] for name, values in dict(memo).items()})
         return replace(self, blocks=[b for b in blocks if len(b.rows)], memo=memo)
 
 

@@ -143,7 +143,7 @@ def whole(recipes: int, examples: int = 60_000) -> None:
                 write_record(store, Address(content_id(knobs), context.context_id, part[0], part[-1]), record)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         start = time.perf_counter()
-        audit_sweep(store, on_recipe=lambda label: print(f"  {label}"))
+        audit_sweep(store)
         seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(

@@ -21,13 +21,13 @@ from analysis.ensemble import Ensemble
 from trainables.records import RecordFile, content_id
 from trainables.storage import Store
 
-FORMAT = 1
-_TABLES = ("metrics", "examples", "roc", "scores")
+FORMAT = 2
+_TABLES = ("metrics", "examples", "roc", "scores", "correlations", "influence", "growth")
 
 
-def path_of(recipe_id: str) -> str:
-    """Where the audit of a recipe lies, one a recipe."""
-    return f"results/audits/{recipe_id}.npz"
+def path_of(key: str) -> str:
+    """Where an audit lies: one a recipe, and one for each recipe of a pair whose subset seeds differ."""
+    return f"results/audits/{key}.npz"
 
 
 def address_of(ensemble: Ensemble, sizes: Mapping[str, int], options: Mapping[str, Any]) -> str | None:
@@ -72,7 +72,7 @@ def _code(attack: registry.Attack) -> str | None:
         return None
 
 
-def save(store: Store, recipe_id: str, address: str, found: Audit) -> None:
+def save(store: Store, key: str, address: str, found: Audit) -> None:
     """Puts an audit in place, whole or not at all."""
     members = {f"draws/{name}": draws for name, draws in found.draws.items()}
     for name in _TABLES:
@@ -82,10 +82,10 @@ def save(store: Store, recipe_id: str, address: str, found: Audit) -> None:
     about = {"address": address, "row": found.row, "notes": found.notes, "draws": [*found.draws]}
     archive = io.BytesIO()
     np.savez(archive, allow_pickle=False, about=np.array(json.dumps(about)), **members)
-    store.write(path_of(recipe_id), archive.getvalue())
+    store.write(path_of(key), archive.getvalue())
 
 
-def load(store: Store, recipe_id: str, address: str) -> tuple[Audit | None, str]:
+def load(store: Store, key: str, address: str) -> tuple[Audit | None, str]:
     """Reads an audit that is there.
 
     Returns:
@@ -93,7 +93,7 @@ def load(store: Store, recipe_id: str, address: str) -> tuple[Audit | None, str]
         with a damaged one, else "".
     """
     try:
-        data = store.read(path_of(recipe_id))
+        data = store.read(path_of(key))
     except FileNotFoundError:
         return None, ""
     try:
@@ -106,4 +106,4 @@ def load(store: Store, recipe_id: str, address: str) -> tuple[Audit | None, str]
             return Audit(row=about["row"], draws=draws, notes=about["notes"], **tables), ""
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         told = " ".join(str(error).split())
-        return None, f"{store}/{path_of(recipe_id)} is damaged ({told}), audited again"
+        return None, f"{store}/{path_of(key)} is damaged ({told}), audited again"

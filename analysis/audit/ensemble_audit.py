@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,6 +60,12 @@ class Options:
     delta: float = 1e-5
 
 
+def _no_table() -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame()
+
+
 @dataclass(frozen=True)
 class Audit:
     """One ensemble's figures.
@@ -68,7 +74,8 @@ class Audit:
     replicas (``low``, ``high``), over examples (``examples_low``, ``examples_high``), and its mean and
     deviation over single targets. ``examples``: one row a training example. ``roc`` and ``scores``: thinned
     curves and histograms. ``draws``: the bootstrap of each figure, paired between ensembles of the same
-    seeds. ``notes``: what was left out and why.
+    seeds. ``notes``: what was left out and why. ``correlations``, ``influence`` and ``growth`` are what the
+    audit of a sweep adds: see `analysis.audit.jobs`.
     """
 
     row: dict[str, Any]
@@ -78,6 +85,9 @@ class Audit:
     scores: pd.DataFrame
     draws: dict[str, Floats]
     notes: list[str]
+    correlations: pd.DataFrame = field(default_factory=_no_table)
+    influence: pd.DataFrame = field(default_factory=_no_table)
+    growth: pd.DataFrame = field(default_factory=_no_table)
 
 
 def audit(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
@@ -14,16 +12,15 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from analysis.attacks import registry
 from analysis.audit import artefacts
-from analysis.audit.buckets import bucket_table, influence_table
+from analysis.audit.buckets import bucket_table
 from analysis.audit.caveats import caveats
 from analysis.audit.ensemble_audit import Audit, Options, audit
-from analysis.audit.proxies import proxy_table, risk_correlations, tail_ranking
+from analysis.audit.jobs import Execute, Job, in_threads
+from analysis.audit.proxies import risk_correlations, tail_ranking
 from analysis.ensemble import Ensemble, load_sweep
-from analysis.metrics import roc
 from analysis.pareto import front_probability, hypervolume, pareto_front
 from analysis.results import Risk, front_risk
 from analysis.statistics.intervals import holm, interval, p_value
@@ -44,10 +41,8 @@ from trainables.storage import Store, as_store
 ALWAYS_SHOWN = ("optimizer", "rho", "noise", "grad_reg")
 CLAIMS = "analysis.studies:study"  # tables of published claims, imported only where a spec asks for them
 MOST_VULNERABLE = 20  # examples an attack in vulnerable.parquet
-SMALLEST_HISTORY = 8  # replicas
 _FEW_SCORES = 10_000_000  # of a sweep small enough to keep its signals in memory
-_MEMORY = 3 << 30
-_BYTES_A_SCORE = 125  # measured: what an audit holds at its peak for each replica and example
+_NAMED = 6  # recipes in a line
 
 Floats = NDArray[np.floating[Any]]
 
@@ -63,12 +58,15 @@ class Results:
     audits: dict[str, Audit] = field(default_factory=dict)
     audited: list[str] = field(default_factory=list)  # labels of what was not there yet
     damaged: list[str] = field(default_factory=list)  # what was there, but not whole
-    _restricted: dict[tuple[str, bytes], Audit] = field(default_factory=dict)
+    restricted: dict[tuple[str, bytes], Audit] = field(default_factory=dict)  # by recipe_id, subset seeds
 
     @property
     def done(self) -> str:
-        """What was audited, in one line for who waits: ``"2 audited, 10 were there"``."""
-        return f"{len(self.audited)} audited, {len(self.audits) - len(self.audited)} were there"
+        """What was done, in one line for who waits: ``"audited 1 recipe (sam rho=0.1), 10 were there"``."""
+        audited, there = len(self.audited), len(self.audits) - len(self.audited)
+        named = ", ".join([*self.audited[:_NAMED], *(["..."] if audited > _NAMED else [])])
+        what = f"{audited} recipe{'s' * (audited != 1)}" + (f" ({named})" if audited else "")
+        return f"audited {what}, {there} {'was' if there == 1 else 'were'} there"
 
     @property
     def confidence(self) -> float:
@@ -155,9 +153,9 @@ class Results:
         if np.array_equal(ensemble.seeds, seeds):
             return self.audits[recipe_id]
         key = recipe_id, seeds.tobytes()
-        if key not in self._restricted:
-            self._restricted[key] = audit(ensemble.restrict(seeds), **self.options)
-        return self._restricted[key]
+        if key not in self.restricted:
+            self.restricted[key] = audit(ensemble.restrict(seeds), **self.options)
+        return self.restricted[key]
 
     def stacked(self, name: str) -> pd.DataFrame:
         """A table of every audit under its recipe_id: ``metrics``, ``roc`` or ``scores``."""
@@ -188,26 +186,14 @@ class Results:
         risk = front_risk(self.recipes)
         if risk is None:
             return pd.DataFrame(columns=["replicas", "hypervolume"])
+        own = dict(zip(self.audits, self.recipes[risk.column], strict=True))
         most = max(e.replicas for e in self.ensembles.values())
-        sizes = [most]
-        while sizes[0] // 2 >= SMALLEST_HISTORY:
-            sizes.insert(0, sizes[0] // 4 * 2)
-        rows = [(size, self._hypervolume(risk, size)) for size in sizes[:-1]]
-        points = self.recipes[["test_accuracy", risk.column]].to_numpy(float)
-        rows.append((most, hypervolume(points, (0, 1))))
+        sizes = sorted({size for found in self.audits.values() for size in found.growth.get("replicas", [])})
+        rows = []
+        for size in [*sizes, most]:
+            points = [_after(size, found, risk, own[r]) for r, found in self.audits.items()]
+            rows.append((size, hypervolume(np.array(points), (0, 1))))
         return pd.DataFrame(rows, columns=["replicas", "hypervolume"])
-
-    def _hypervolume(self, risk: Risk, size: int) -> float:
-        points = []
-        attack = registry.resolve(self.options.get("attacks")).get(risk.attack)
-        if attack is None:
-            return np.nan
-        for ensemble in self.ensembles.values():
-            part = ensemble.restrict(ensemble.seeds[:size])
-            scores = registry.run(risk.attack, attack, part)
-            leak = roc(scores, part.members).figures()[risk.metric]
-            points.append((part.per_replica("test_accuracy").mean(), leak))
-        return hypervolume(points, (0, 1))
 
     @property
     def notes(self) -> dict[str, Any]:
@@ -230,9 +216,9 @@ class Results:
         The last row is of all recipes: how the tail estimate ranks them, against LiRA.
         """
         parts = []
-        for recipe_id, ensemble in self.ensembles.items():
-            risks = risk_correlations(self.audits[recipe_id].examples, **self.bootstrap)
-            parts += [risks.assign(recipe_id=recipe_id), proxy_table(ensemble, **self.bootstrap)]
+        for recipe_id, found in self.audits.items():
+            risks = risk_correlations(found.examples, **self.bootstrap)
+            parts += [risks.assign(recipe_id=recipe_id), found.correlations]
         parts.append(tail_ranking(self.ensembles, self.audits, **self.bootstrap))
         return pd.concat(parts, ignore_index=True)[["recipe_id", "against", "correlation", "low", "high"]]
 
@@ -275,8 +261,17 @@ class Results:
     def _influence(self) -> dict[str, pd.DataFrame]:
         return {
             "buckets": bucket_table(self.ensembles, self.reference, **self.bootstrap),
-            "influence": pd.concat(map(influence_table, self.ensembles.values()), ignore_index=True),
+            "influence": pd.concat([found.influence for found in self.audits.values()], ignore_index=True),
         }
+
+
+def _after(size: int, found: Audit, risk: Risk, leak: float) -> tuple[float, float]:
+    """Test accuracy and risk of a recipe after so many replicas; with fewer, of all that it has."""
+    at = found.growth[found.growth["replicas"] == size] if len(found.growth) else found.growth
+    if not len(at):
+        return found.row["test_accuracy"], leak
+    accuracy, column, then = at[["test_accuracy", "risk", "leak"]].iloc[0]
+    return accuracy, then if column == risk.column else np.nan
 
 
 def _knobs(recipes: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
@@ -295,17 +290,18 @@ def _knobs(recipes: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 
 
 def audit_sweep(
-    directory: str | PathLike[str] | Store,
-    *,
-    on_recipe: Callable[[str], None] | None = None,
-    **options: Any,
+    directory: str | PathLike[str] | Store, *, execute: Execute = in_threads, **options: Any
 ) -> Results:
     """Audits every ensemble of a sweep directory and writes ``results/``.
 
-    ``options`` are those of `audit` and ``claims``, which adds the tables of published claims; they come
-    before the manifest's. ``on_recipe`` is told the label of each recipe that is audited, first. A recipe
-    whose records, options and attacks are those of its last audit is not audited again: see
+    A recipe whose records, options and attacks are those of its last audit is not audited again: see
     `analysis.audit.artefacts`. ``audited`` and ``damaged`` of the results say what was done.
+
+    Args:
+        directory: the sweep directory.
+        execute: runs the jobs that are left; in threads of this process by default.
+        options: those of `audit` and ``claims``, which adds the tables of published claims; they come before
+            the manifest's.
     """
     store = as_store(directory)
     manifest = read_manifest(store) or NO_MANIFEST
@@ -315,42 +311,35 @@ def audit_sweep(
         ensembles = {recipe_id: ensemble.kept() for recipe_id, ensemble in ensembles.items()}
     claims = bool(options.pop("claims", False))
     results = Results(ensembles, manifest, options, claims)
-
     sizes = {entry.path: entry.size for entry in store.list(RECORDS)}
-    workers = _workers(results.ensembles)
-    threads = max(1, _side_by_side(results.ensembles) // workers)
-
-    def one(ensemble: Ensemble) -> Audit:
-        address = artefacts.address_of(ensemble, sizes, options)
-        if address:
-            there, problem = artefacts.load(store, ensemble.recipe_id, address)
-            if there is not None:
-                return there
-            if problem:
-                results.damaged.append(problem)
-        if on_recipe:
-            on_recipe(ensemble.label)
-        results.audited.append(ensemble.label)
-        found = audit(ensemble, **options, threads=threads)
-        if address:
-            artefacts.save(store, ensemble.recipe_id, address, found)
-        return found
-
-    # NumPy lets go of the interpreter lock while it sorts and multiplies; audits side by side whose products
-    # each took all cores would wait for each other.
-    with threadpool_limits(1 if workers > 1 else None), ThreadPoolExecutor(workers) as pool:
-        audits = pool.map(one, results.ensembles.values())
-        results.audits = dict(zip(results.ensembles, audits, strict=True))
+    found, left = {}, []
+    wanted = _wanted(results)
+    for key, ensemble in wanted.items():
+        job = Job(ensemble, options, store, key, artefacts.address_of(ensemble, sizes, options))
+        there, problem = artefacts.load(store, key, job.address) if job.address else (None, "")
+        if problem:
+            results.damaged.append(problem)
+        if there is None:
+            left.append(job)
+        else:
+            found[key] = there
+    found |= {job.key: audited for job, audited in execute(left)}
+    results.audits = {recipe_id: found.pop(recipe_id) for recipe_id in ensembles}
+    results.restricted = {
+        (wanted[key].recipe_id, wanted[key].seeds.tobytes()): pair for key, pair in found.items()
+    }
+    results.audited = [job.label for job in left if job.key in ensembles]
     results.write(store)
     return results
 
 
-def _workers(ensembles: Mapping[str, Ensemble]) -> int:
-    """Recipes at a time: one a core, as long as their arrays fit the memory that a sweep's audit may take."""
-    return min(len(ensembles), _side_by_side(ensembles))
-
-
-def _side_by_side(ensembles: Mapping[str, Ensemble]) -> int:
-    """Attacks at a time, of one recipe or of several."""
-    largest = max(ensemble.members.size for ensemble in ensembles.values())
-    return max(1, min(os.cpu_count() or 1, _MEMORY // (_BYTES_A_SCORE * largest)))
+def _wanted(results: Results) -> dict[str, Ensemble]:
+    """Every recipe, and where subset seeds differ from the reference's, both on those that they share."""
+    wanted = dict(results.ensembles)
+    base = results.ensembles[results.reference]
+    for ensemble in results.ensembles.values():
+        seeds = np.intersect1d(ensemble.seeds, base.seeds)
+        for own, other in ((ensemble, base), (base, ensemble)):
+            if 0 < len(seeds) < own.replicas:
+                wanted[f"{own.recipe_id}-with-{other.recipe_id}"] = own.restrict(seeds)
+    return wanted

@@ -29,6 +29,10 @@ def audit(
             metavar="NAME", help="A registered attack, default, or package.module:function; repeatable."
         ),
     ] = [],  # noqa: B006
+    address: Annotated[
+        str | None,
+        typer.Option(help="Audit on this Ray cluster, a task a recipe; default: in threads of this process."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Audits a sweep directory again, or the predictions of models that you trained yourself.
@@ -49,13 +53,15 @@ def audit(
         results = audit_predictions(source, store, attacks=attack or None)
     else:
         from analysis.audit.sweep_audit import audit_sweep
+        from sweep.runner.audits import auditing
         from trainables.directory import STATE
 
         require_sweep(source)
         store = as_store(source)
         if attack and store.exists(STATE):
             store.delete(STATE)  # or the next run would take these results for those of its spec
-        results = audit_sweep(store, attacks=attack or None)
+        with auditing(store, address, errors) as execute:
+            results = audit_sweep(store, attacks=attack or None, execute=execute)
     say_audited(errors, results)
     path = write_report(store)
     for warning in results.manifest.data.get("warnings", []):

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from sweep.cluster import require_local, resolve
 from sweep.runner import lease, stopping
+from sweep.runner.audits import on_cluster, shown
 from sweep.runner.manifest import replaced
 from sweep.runner.search import require_optuna
 from sweep.runner.stages import clear, named, no_empty_folder, step
@@ -26,6 +27,7 @@ from trainables.records import content_id
 from trainables.storage import Store, as_store
 
 if TYPE_CHECKING:
+    from analysis.audit.jobs import Execute
     from analysis.audit.sweep_audit import Results
     from trainables.data.dataset import Dataset
 
@@ -133,7 +135,7 @@ def run(
         if not trained.fatal:
             clear(store)
         if analyse and trained.replicas_there and not trained.interrupted and not trained.fatal:
-            analyse_sweep(store, dataset, console)
+            analyse_sweep(store, dataset, console, shown(_audits(trainer), console, held.publish))
     return Outcome(str(store), trained, time.monotonic() - started)
 
 
@@ -181,16 +183,30 @@ def _train(spec: SweepSpec, trainer: Trainer) -> Trained:
     )
 
 
-def analyse_sweep(store: Store, dataset: Dataset, console: Console) -> None:
-    """Audits every ensemble, draws the report and shows the front; with nothing changed only the last."""
+def _audits(trainer: Trainer) -> Execute:
+    """Audits as tasks where Ray runs or a cluster was named, else in threads: Ray is not started for them."""
+    from analysis.audit.jobs import in_threads
+
+    return lambda jobs: (on_cluster if trainer.has_ray() else in_threads)(jobs)
+
+
+def analyse_sweep(store: Store, dataset: Dataset, console: Console, execute: Execute) -> None:
+    """Audits every ensemble, draws the report and shows the front; with nothing changed only the last.
+
+    Args:
+        store: the sweep directory.
+        dataset: what pictures of examples are taken from.
+        console: where the front goes.
+        execute: runs the audits that are left.
+    """
     from analysis.audit.sweep_audit import audit_sweep
     from analysis.report.html import write_report
     from analysis.report.pictures import save_pictures
 
     state = _state(store)
     if not store.exists(STATE) or store.read(STATE) != state:
-        with console.status("auditing") as status:
-            results = audit_sweep(store, on_recipe=lambda label: status.update(f"auditing {escape(label)}"))
+        with named(store, "auditing"):
+            results = audit_sweep(store, execute=execute)
         say_audited(console, results)
         with console.status("drawing the report"):
             save_pictures(store, dataset)
@@ -206,7 +222,7 @@ def say_audited(console: Console, results: Results) -> None:
     for label, notes in results.notes["notes"].items():
         for note in (n for n in notes if "left out, it raised" in n or "left out, attack " in n):
             console.print(f"[yellow]{escape(f'{label}: {note}')}[/]", soft_wrap=True, highlight=False)
-    console.print(f"recipes: {results.done}", style="dim", highlight=False)
+    console.print(escape(results.done), style="dim", highlight=False, soft_wrap=True)
 
 
 def _state(store: Store) -> bytes:

@@ -67,7 +67,8 @@ def _why(path: str, folder: str, manifest: Manifest) -> str:
     """Why the sweep does not use a file; empty where it does, or where its name does not tell."""
     name = PurePosixPath(path)
     if folder == AUDITS:
-        return "" if name.suffix != ".npz" or name.stem in manifest.recipes else "no such recipe"
+        named = set(name.stem.split("-with-")) <= set(manifest.recipes)
+        return "" if name.suffix != ".npz" or named else "no such recipe"
     address = Address.parse(str(name.with_suffix(".npz")))
     if address is None:
         return ""

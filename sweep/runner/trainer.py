@@ -130,6 +130,12 @@ class Trainer:
                 self._data = ray.put(self.dataset)
         return self._cluster
 
+    def has_ray(self) -> bool:
+        """Whether Ray runs for this sweep; a cluster that was named is connected to."""
+        if self._cluster is None and resolve(self.address) != "local":
+            self._connect()
+        return self._cluster is not None
+
     def _lost(self) -> None:
         """Ends the process, as Ray is about to, but not without a word."""
         self.console.show_cursor()

@@ -42,7 +42,7 @@ def test_only_what_changed_is_audited_and_the_tables_are_those_of_a_whole_audit(
     store = Store.at(tmp_path / "grows")
     put(store, 2)
     first = audit_sweep(store)
-    assert first.done == "2 audited, 0 were there"
+    assert first.done == "audited 2 recipes (sgd, sam rho=0.1), 0 were there"
     put(store, 3, reference=content_id(KNOBS[1]))
     grown = audit_sweep(store)
     assert grown.audited == ["sam rho=0.2"]
@@ -52,7 +52,10 @@ def test_only_what_changed_is_audited_and_the_tables_are_those_of_a_whole_audit(
         pd.testing.assert_frame_equal(found, expected, check_exact=True)
     for name, draws in audit_sweep(store).audits[content_id(KNOBS[0])].draws.items():
         np.testing.assert_array_equal(draws, first.audits[content_id(KNOBS[0])].draws[name])
-    assert audit_sweep(store, resamples=60).done == "3 audited, 0 were there"
+    assert (
+        audit_sweep(store, resamples=60).done
+        == "audited 3 recipes (sgd, sam rho=0.1, sam rho=0.2), 0 were there"
+    )
 
 
 @pytest.mark.parametrize("data", [b"", b"PK", None])
@@ -79,10 +82,10 @@ def test_an_attack_of_ones_own_is_run_again_when_its_file_changes(
     store = Store.at(tmp_path / "sweep")
     put(store, 2)
     options = {"attacks": ["kept_attack:score"]}
-    assert audit_sweep(store, **options).done == "2 audited, 0 were there"
-    assert audit_sweep(store, **options).done == "0 audited, 2 were there"
+    assert audit_sweep(store, **options).done == "audited 2 recipes (sgd, sam rho=0.1), 0 were there"
+    assert audit_sweep(store, **options).done == "audited 0 recipes, 2 were there"
     code.write_text(code.read_text() + "# changed\n")
-    assert audit_sweep(store, **options).done == "2 audited, 0 were there"
+    assert audit_sweep(store, **options).done == "audited 2 recipes (sgd, sam rho=0.1), 0 were there"
 
 
 def test_another_record_is_another_audit(tmp_path: Path) -> None:
@@ -92,7 +95,7 @@ def test_another_record_is_another_audit(tmp_path: Path) -> None:
     record = simulate(range(16, 20), n=60, m=40, recipe=KNOBS[0])
     write_record(store, Address(content_id(KNOBS[0]), record.context.context_id, 16, 19), record)
     put(store, 2, seeds=16)
-    assert audit_sweep(store).done == "0 audited, 2 were there"  # beyond the manifest's seeds
+    assert audit_sweep(store).done == "audited 0 recipes, 2 were there"  # beyond the manifest's seeds
     values = json.loads(store.read("manifest.json")) | {"seeds": 20}
     store.write("manifest.json", json.dumps(values).encode())
     assert audit_sweep(store).audited == ["sgd"]

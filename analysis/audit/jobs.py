@@ -1,0 +1,125 @@
+"""A recipe's audit as a job: what it reads, what it leaves, and how jobs are run side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from analysis.attacks import registry
+from analysis.audit import artefacts
+from analysis.audit.buckets import influence_table
+from analysis.audit.ensemble_audit import Audit, audit
+from analysis.audit.proxies import proxy_table
+from analysis.ensemble import Ensemble
+from analysis.results import front_risk
+from analysis.statistics import exact
+from analysis.statistics.ordered import Ordered, keys_of
+from trainables.storage import Store
+
+SMALLEST_GROWTH = 8  # replicas
+_MEMORY = 3 << 30  # bytes that the audits of a sweep may take in one process
+_BYTES_A_SCORE = 125  # measured: what an audit holds at its peak for each replica and example
+
+
+@dataclass(frozen=True)
+class Job:
+    """The audit of one recipe, for any process that reaches the records.
+
+    Args:
+        ensemble: the replicas; a copy that is sent elsewhere reads its signals from the records.
+        options: those of `analysis.audit`.
+        store: the sweep directory, where the finished audit is kept.
+        key: its name there: the recipe_id, or that of a pair.
+        address: what it follows from; see `analysis.audit.artefacts`. None keeps nothing.
+    """
+
+    ensemble: Ensemble
+    options: Mapping[str, Any]
+    store: Store
+    key: str
+    address: str | None
+
+    @property
+    def label(self) -> str:
+        """The recipe's."""
+        return self.ensemble.label
+
+    @property
+    def scores(self) -> int:
+        """Replicas times examples: what time and memory follow."""
+        return self.ensemble.replicas * len(self.ensemble.labels_train)
+
+    @property
+    def attacks(self) -> int:
+        """How many attacks could run side by side."""
+        return len(registry.resolve(self.options.get("attacks")))
+
+    def memory(self, threads: int = 1) -> int:
+        """Bytes that the audit takes with so many attacks side by side."""
+        return _BYTES_A_SCORE * self.scores * threads
+
+    def run(self, threads: int = 1) -> Audit:
+        """Audits, and keeps what was found beside the results.
+
+        Args:
+            threads: attacks side by side; no figure depends on it.
+        """
+        ensemble = self.ensemble.kept()
+        found = audit(ensemble, **self.options, threads=threads)
+        bootstrap = {k: v for k, v in self.options.items() if k in ("confidence", "resamples", "seed")}
+        found = replace(
+            found,
+            correlations=proxy_table(ensemble, **bootstrap),
+            influence=influence_table(ensemble) if len(ensemble.labels_test) else pd.DataFrame(),
+            growth=growth(ensemble, found, self.options),
+        )
+        if self.address:
+            artefacts.save(self.store, self.key, self.address, found)
+        return found
+
+
+Execute = Callable[[Sequence[Job]], Iterable[tuple[Job, Audit]]]
+"""Runs jobs and gives each with its audit as soon as it is there, in any order."""
+
+
+def in_threads(jobs: Sequence[Job]) -> Iterator[tuple[Job, Audit]]:
+    """Runs jobs in threads of this process, as many as its cores and ``_MEMORY`` allow."""
+    if not jobs:
+        return
+    largest = max(job.memory() for job in jobs)
+    at_once = max(1, min(os.cpu_count() or 1, _MEMORY // largest))
+    workers = min(len(jobs), at_once)
+    threads = max(1, at_once // workers)
+    # NumPy lets go of the interpreter lock while it sorts and multiplies; audits side by side whose products
+    # each took all cores would wait for each other.
+    with threadpool_limits(1 if workers > 1 else None), ThreadPoolExecutor(workers) as pool:
+        running = {pool.submit(job.run, threads): job for job in jobs}
+        try:
+            for done in as_completed(running):
+                yield running[done], done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def growth(ensemble: Ensemble, found: Audit, options: Mapping[str, Any]) -> pd.DataFrame:
+    """What a smaller sweep would have found of the default risk: after 8, 16, 32 ... replicas.
+
+    Returns:
+        ``replicas, test_accuracy, risk, leak``; no row where no risk is resolved.
+    """
+    risk = front_risk(pd.DataFrame([found.row]))
+    attack = registry.resolve(options.get("attacks")).get(risk.attack) if risk else None
+    rows, size = [], SMALLEST_GROWTH
+    while risk and attack and size < ensemble.replicas:
+        part = ensemble.restrict(ensemble.seeds[:size])
+        scores = registry.run(risk.attack, attack, part)
+        leak = exact.figures(Ordered.of(keys_of(scores, part.members)))[risk.metric]
+        rows.append((size, part.per_replica("test_accuracy").mean(), risk.column, leak))
+        size *= 2
+    return pd.DataFrame(rows, columns=["replicas", "test_accuracy", "risk", "leak"])
