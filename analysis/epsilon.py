@@ -1,4 +1,4 @@
-"""How much privacy loss an attack proves: an empirical lower bound on epsilon."""
+"""How much privacy loss an attack proves: empirical lower bounds on epsilon."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
+from scipy.special import betaincinv, expit, logit
+from scipy.stats import binom
 
 from analysis.statistics.intervals import clopper_pearson
 from analysis.statistics.ordered import BEYOND, MISSING, Keys, Ordered, keys_of
@@ -89,3 +92,61 @@ def _epsilon(fpr: NDArray[Any], fnr: NDArray[Any], mass: float) -> NDArray[Any]:
     with np.errstate(divide="ignore", invalid="ignore"):
         first, second = np.log((mass - fpr) / fnr), np.log((mass - fnr) / fpr)
     return np.asarray(np.maximum(np.nan_to_num(np.fmax(first, second), nan=0.0), 0.0))
+
+
+def one_run_epsilon(
+    guesses_correct: int, guesses: int, canaries: int, delta: float = 1e-5, confidence: float = 0.95
+) -> float:
+    """Lower bound on epsilon from one training run with canaries (Steinke, Nasr and Jagielski 2023).
+
+    Each of ``canaries`` examples is in the training set by a fair coin of its own; the auditor sees the
+    trained model, guesses ``guesses`` of the coins and abstains from the others. Had the training been
+    (epsilon, delta)-private, the number of right guesses would hardly exceed a binomial of success
+    probability e^epsilon / (1 + e^epsilon): with v right guesses its tail probability is at most
+    P[B >= v] + 2 m delta max_i P[v > B >= v - i] / i (theorem 5.2). The bound is the largest epsilon at
+    which that is below 1 - ``confidence``. With delta = 0 it is the log odds of the one-sided
+    Clopper-Pearson bound.
+
+    Several independent runs count as one whose canaries and guesses are those of all: each coin influences
+    one of the runs only. How many guesses are made must not depend on which of them are right.
+
+    Args:
+        guesses_correct: How many guesses are right, v.
+        guesses: How many are made.
+        canaries: How many coins were tossed, m.
+        delta: That of the guarantee, in 0 to 1.
+        confidence: The probability with which the bound holds, in 0 to 1.
+
+    Returns:
+        The bound, at least 0; it is finite.
+
+    Raises:
+        ValueError: counts or probabilities that cannot be.
+    """
+    if not 0 <= guesses_correct <= guesses <= canaries:
+        raise ValueError(
+            f"{guesses_correct} right of {guesses} guesses on {canaries} canaries: expected "
+            "0 <= guesses_correct <= guesses <= canaries"
+        )
+    if not 0 <= delta <= 1 or not 0 < confidence < 1:
+        raise ValueError(f"delta {delta!r}, confidence {confidence!r}: expected probabilities")
+    if guesses_correct == 0:
+        return 0.0
+
+    def excess(epsilon: float) -> float:
+        return _tail_probability(guesses_correct, guesses, canaries, epsilon, delta) - (1 - confidence)
+
+    # Without delta nothing but the binomial tail is in the way, so the bound is largest there.
+    share = betaincinv(guesses_correct, guesses - guesses_correct + 1, 1 - confidence)
+    most = float(logit(share))
+    if most <= 0 or excess(0.0) >= 0:
+        return 0.0
+    return most if excess(most) <= 0 else float(brentq(excess, 0.0, most, xtol=1e-9))
+
+
+def _tail_probability(right: int, guesses: int, canaries: int, epsilon: float, delta: float) -> float:
+    """The most likely that ``right`` or more right guesses can be."""
+    success = expit(epsilon)
+    just_below = binom.pmf(np.arange(right - 1, -1, -1), guesses, success)
+    slope = (np.cumsum(just_below) / np.arange(1, right + 1)).max()
+    return float(min(1.0, binom.sf(right - 1, guesses, success) + 2 * canaries * delta * slope))
