@@ -95,14 +95,13 @@ def claims(sweeps: Sequence[Tables]) -> str:
     """The published claims, one row a figure and one column a sweep, each estimate with its verdict."""
     found: dict[tuple[str, str, str], dict[str, str]] = {}
     for tables in sweeps:
-        name = tables.manifest.name
         for row in tables.claims.to_dict("records"):
             definition = row["definition"].split(": reproduced if")[0].removeprefix("alternative: ")
             key = row["claim"], row["published"], definition
             ends = (row["estimate"], row["low"], row["high"])
             cell = f"{VERDICTS[row['verdict']]} {figure(*ends, row['figure'], signed=True)}"
-            found.setdefault(key, {})[name] = cell
-    names = [tables.manifest.name for tables in sweeps]
+            found.setdefault(key, {})[tables.directory] = cell
+    names = [tables.directory for tables in sweeps]
     order = {claim: i for i, claim in enumerate(dict.fromkeys(claim for claim, _, _ in found))}
     rows, last = [], ("", "")
     for (claim, published, definition), cells in sorted(found.items(), key=lambda item: order[item[0][0]]):
