@@ -66,7 +66,8 @@ def test_the_studies_at_full_size_choose_measure_and_fill_their_page(tmp_path: P
     runs = tmp_path / "runs"
     variables = {"FLATLEAK": str(tmp_path / "flatleak"), "RUNS": str(runs), "DATA": str(tmp_path)}
     attacks = "lira,rmia,confidence,entropy,modified_entropy"
-    variables["EXTRA"] = f"--set audit.attacks=[{attacks}] --set subsets.seeds=4\n --set audit.resamples=50"  # over two lines, as in its help
+    # Over two lines, as in the script's help.
+    variables["EXTRA"] = f"--set audit.attacks=[{attacks}] --set subsets.seeds=4\n --set audit.resamples=50"
     done = subprocess.run(
         ["bash", str(ROOT / "docs" / "studies-gpu.sh")],
         env={**os.environ, **variables, "PYTHONPATH": str(ROOT)},
