@@ -135,7 +135,16 @@ class Ensemble:
 
 
 def ensemble_of(record: Record, label: str = "", recipe_id: str = "") -> Ensemble:
-    """An ensemble of one record in memory, as `train_replicas` returns it."""
+    """Make an ensemble of one record in memory, as `train_replicas` returns it.
+
+    Args:
+        record: The replicas of one recipe.
+        label: A name for people; by default that of the recipe.
+        recipe_id: A name for programs.
+
+    Returns:
+        The ensemble, its replicas in order of their subset seeds.
+    """
     arrays: dict[str, Array] = {name: getattr(record, name) for name in ("seeds", "members", *PER_REPLICA)}
     for side, values in (("train", record.train), ("test", record.test)):
         arrays |= {f"{side}_{name}": value for name, value in vars(values).items()}

@@ -84,7 +84,7 @@ NO_MANIFEST = Manifest(context_id="", recipes={}, seeds=0)  # of a bare director
 
 
 def read_manifest(store: Store) -> Manifest | None:
-    """Reads the manifest of a sweep directory.
+    """Read the manifest of a sweep directory.
 
     Returns:
         The manifest, or None where there is none.
@@ -106,7 +106,7 @@ def read_manifest(store: Store) -> Manifest | None:
 
 
 def require_manifest(store: Store) -> Manifest:
-    """Reads the manifest of what must be a sweep directory.
+    """Read the manifest of what must be a sweep directory.
 
     Raises:
         UserError: the directory has no manifest, or what is there is not one.
@@ -120,7 +120,7 @@ def require_manifest(store: Store) -> Manifest:
 
 
 def require_usable(store: Store) -> None:
-    """Refuses an output directory that holds something else than a sweep.
+    """Refuse an output directory that holds something else than a sweep.
 
     Raises:
         UserError: a file, or a folder that has files and no manifest.
@@ -140,7 +140,7 @@ def write_manifest(store: Store, manifest: Manifest) -> None:
 
 
 def reference_recipe(recipes: Mapping[str, Mapping[str, Any]], named: str | None = None) -> str | None:
-    """Finds the recipe that all others are compared with.
+    """Find the recipe that all others are compared with.
 
     Args:
         recipes: knobs by recipe_id.
@@ -161,7 +161,7 @@ def reference_recipe(recipes: Mapping[str, Mapping[str, Any]], named: str | None
 def addresses(
     store: Store, manifest: Manifest | None = None, *, folder: str = RECORDS, suffix: str = ".npz"
 ) -> Iterator[Address]:
-    """Lists the addresses of the files in a folder, by one listing of the store.
+    """List the addresses of the files in a folder, by one listing of the store.
 
     Args:
         store: the sweep directory.
@@ -202,14 +202,14 @@ def table_path(name: str, suffix: str = "parquet") -> str:
 
 
 def write_table(store: Store, name: str, table: pd.DataFrame) -> None:
-    """Writes one table of the results as Parquet, without its index."""
+    """Write one table of the results as Parquet, without its index."""
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False)
     store.write(table_path(name), buffer.getvalue())
 
 
 def read_table(store: Store, name: str) -> pd.DataFrame:
-    """Reads one table of the results.
+    """Read one table of the results.
 
     Raises:
         FileNotFoundError: there is no such table.

@@ -28,7 +28,14 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {
 
 
 def mlp(shape: Shape, classes: int, *, hidden: Sequence[int] = (128, 128), norm: str = "none") -> nn.Module:
-    """Dense layers with ReLU between them; images are flattened. ``hidden``: width of each hidden layer."""
+    """A multi-layer perceptron: dense layers with ReLU between them; images are flattened.
+
+    Args:
+        shape: Of an example.
+        classes: How many.
+        hidden: Width of each hidden layer.
+        norm: ``batch``, ``group``, ``layer`` or ``none``.
+    """
     layers: list[nn.Module] = [nn.Flatten()] if len(shape) > 1 else []
     widths = [prod(shape), *hidden]
     for before, after in pairwise(widths):
@@ -106,7 +113,18 @@ def resnet18(shape: Shape, classes: int, *, norm: str = "batch") -> nn.Module:
 
 
 def wide_resnet(shape: Shape, classes: int, *, depth: int, width: int, norm: str = "batch") -> nn.Module:
-    """Wide residual network WRN-depth-width, pre-activation, no dropout (Zagoruyko and Komodakis 2016)."""
+    """Wide residual network WRN-depth-width, pre-activation, no dropout (Zagoruyko and Komodakis 2016).
+
+    Args:
+        shape: Of an image, ``(channels, height, width)``, at least 8 pixels.
+        classes: How many.
+        depth: 6 n + 4 layers, as 16, 28 or 40.
+        width: How many times as wide as a residual network of 16, 32 and 64 channels.
+        norm: ``batch``, ``group``, ``layer`` or ``none``.
+
+    Raises:
+        UserError: A depth that is not 6 n + 4, or data that are no images of at least 8 pixels.
+    """
     if depth < 10 or (depth - 4) % 6:
         raise UserError(f"model 'wide_resnet': depth {depth} is not 6 n + 4, as in 10, 16, 28 or 40")
     channels, *_ = _image("wide_resnet", shape, at_least=8)
@@ -226,9 +244,18 @@ def resolve_model(spec: ModelSpec) -> dict[str, Any]:
 
 
 def build_model(spec: ModelSpec, input_shape: Shape, num_classes: int) -> nn.Module:
-    """Build a freshly initialised module: ``[B, *input_shape]`` -> logits ``[B, num_classes]``.
+    """Build a freshly initialised module.
 
-    The weights come from torch's default generator.
+    Args:
+        spec: A name, or a mapping with ``name`` and options; the name may be ``package.module:factory``.
+        input_shape: Of an example, as ``(3, 32, 32)``.
+        num_classes: Classes C.
+
+    Returns:
+        A module ``[B, *input_shape]`` -> logits ``[B, C]``, its weights from torch's default generator.
+
+    Raises:
+        UserError: No such model, an option that it does not have, or data that it cannot take.
     """
     return model_factory(spec)(input_shape, num_classes)
 

@@ -13,7 +13,18 @@ T = TypeVar("T")
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
-    """``"did you mean 'sam'?"`` for the shortest choice that starts so or the closest, else all choices."""
+    """Name the choice that a wrong name may have meant.
+
+    Args:
+        name: What was given.
+        choices: What there is.
+
+    Returns:
+        ``"did you mean 'sam'?"`` for the shortest choice that starts so or the closest one, else all choices.
+
+    >>> nearest("sma", ["sam", "sgd"])
+    "did you mean 'sam'?"
+    """
     names = sorted(choices)
     longer = sorted((n for n in names if name and n.startswith(name)), key=len)
     close = longer or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
@@ -21,10 +32,18 @@ def nearest(name: str, choices: Iterable[str]) -> str:
 
 
 def registered(kind: str, name: str, registry: Mapping[str, T]) -> T:
-    """The entry called ``name``.
+    """Look up a registered name.
+
+    Args:
+        kind: What the registry holds, for the error.
+        name: The name.
+        registry: Entries by name.
+
+    Returns:
+        The entry.
 
     Raises:
-        UserError: there is none; says the nearest one.
+        UserError: There is none; says the nearest one.
     """
     if name in registry:
         return registry[name]
@@ -32,10 +51,18 @@ def registered(kind: str, name: str, registry: Mapping[str, T]) -> T:
 
 
 def lookup(kind: str, name: str, registry: Mapping[str, T]) -> T:
-    """The entry called ``name``, or the object that an import string ``package.module:attribute`` names.
+    """Look up a registered name, or import what an import string ``package.module:attribute`` names.
+
+    Args:
+        kind: What the registry holds, for the error.
+        name: The name or import string.
+        registry: Entries by name.
+
+    Returns:
+        The entry or the object.
 
     Raises:
-        UserError: the name is neither registered nor importable; says the nearest registered name.
+        UserError: The name is neither registered nor importable; says the nearest registered name.
     """
     if name not in registry and ":" in name:
         return import_string(kind, name)

@@ -113,7 +113,16 @@ def train_task(
     progress: Progress | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> Record:
-    """Trains one replica of a task a subset seed; see ``train_replicas``.
+    """Train one replica of a task a subset seed; see `train_replicas`.
+
+    Args:
+        task: What to train, and where.
+        seeds: Subset seeds, one a replica, at least 0.
+        progress: Where state is saved at ends of epochs, and gone on from.
+        on_epoch: Called as ``on_epoch(replicas done, mean loss)`` after each epoch of a stack.
+
+    Returns:
+        The record of the replicas, in the order of ``seeds``.
 
     Raises:
         UserError: There is no seed, or one below 0.
@@ -172,7 +181,7 @@ def _train(stack: Stack | Lanes, ledger: Ledger, on_epoch: OnEpoch | None) -> Ar
 
 
 def _require_numbers(stack: Stack | Lanes, values: NDArray[Any]) -> None:
-    """No attack can rank a replica whose logits are not numbers, and nothing brings its weights back."""
+    """Refuse values that are not numbers: no attack can rank them, and nothing brings the weights back."""
     lost = np.isnan(values.reshape(len(stack.seeds), -1)).any(axis=1)
     if lost.any():
         recipe, seed = stack.task.recipe, stack.seeds[lost.argmax()]

@@ -31,7 +31,7 @@ def path_of(key: str) -> str:
 
 
 def address_of(ensemble: Ensemble, sizes: Mapping[str, int], options: Mapping[str, Any]) -> str | None:
-    """Names what an audit follows from: records, options, attacks and the release.
+    """Return the address of an audit: a hash of the records, options, attacks and release it follows from.
 
     Args:
         ensemble: the replicas of one recipe.

@@ -36,7 +36,7 @@ class Buckets:
 
     @staticmethod
     def of(reference: Ensemble, *, max_bytes: int = 2 << 30) -> Buckets | None:
-        """None where the reference has fewer than two independent draws of the subsets."""
+        """Cut the test points; None where the reference has fewer than two draws of the subsets."""
         half = reference.clusters % 2
         if not half.any():
             return None
@@ -46,7 +46,7 @@ class Buckets:
         return Buckets(reference, np.stack(entropies), np.stack([_bucket_of(row) for row in entropies]))
 
     def gain(self, ensemble: Ensemble) -> BucketGain | None:
-        """How an ensemble does on the subset seeds that it shares with the reference; None if on none."""
+        """Compare an ensemble with the reference on the seeds that both have; None where there are none."""
         seeds = np.intersect1d(ensemble.seeds, self.reference.seeds)
         if not len(seeds):
             return None

@@ -88,7 +88,7 @@ class Pictures:
         return Pictures(**{**arrays, "class_names": tuple(map(str, arrays["class_names"]))})
 
     def as_json(self) -> dict[str, Any]:
-        """For the page: by side and index, a PNG data address or the features' text; and the class names."""
+        """What the page shows: by side and index, a PNG data address or the features' text."""
         return {side: self._side(side) for side in ("train", "test")} | {"classes": list(self.class_names)}
 
     def _side(self, side: str) -> dict[str, dict[str, Any]]:
@@ -147,7 +147,7 @@ def notable(tables: Tables, recipe_id: str, top: int = TOP) -> dict[str, pd.Data
 def touched_by(
     pairs: pd.DataFrame, train: set[int], top: int = 4
 ) -> dict[int, dict[str, list[dict[str, Any]]]]:
-    """By training example, the test points that it helps and harms most, strongest first."""
+    """The test points that each training example helps and harms most, strongest first."""
     found: dict[int, dict[str, list[dict[str, Any]]]] = {}
     if pairs.empty:
         return found

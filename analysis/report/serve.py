@@ -31,7 +31,7 @@ class Progress(NamedTuple):
 
 
 def progress(store: Store) -> Progress:
-    """Counts from names of files alone; a subset seed that two records hold counts once."""
+    """Count replicas from names of files alone; a subset seed that two records hold counts once."""
     manifest = read_manifest(store) or NO_MANIFEST
     wanted = manifest.seed_range
     done = {(a.recipe_id, seed) for a in addresses(store, manifest) for seed in a.seeds if seed in wanted}
@@ -124,7 +124,7 @@ class LiveServer:
             self._stopped.wait(self._interval)
 
     def wait(self) -> None:
-        """Until someone stops it."""
+        """Wait until someone stops the server."""
         self._stopped.wait()
 
 

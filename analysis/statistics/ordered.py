@@ -71,12 +71,12 @@ class Ordered(NamedTuple):
 
     @staticmethod
     def of(keys: Keys) -> Ordered:
-        """Of any keys ``[...]``; they are copied."""
+        """Sort a copy of any keys ``[...]``."""
         return Ordered.sorted(np.sort(keys, axis=None))
 
     @staticmethod
     def sorted(keys: Keys) -> Ordered:
-        """Of keys that are in order already."""
+        """Wrap keys that are in order already."""
         known = keys[: np.searchsorted(keys, MISSING)]
         ins: Ints = np.zeros(len(known) + 1, np.int32 if len(known) < 2**31 else np.int64)
         np.cumsum(known & 1, out=ins[1:])

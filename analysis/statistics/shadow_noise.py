@@ -97,7 +97,7 @@ def shared_noise(halves: Sequence[Half], thresholds: Floats, resamples: int, see
 
 
 def _dealt(count: int) -> NDArray[np.integer[Any]]:
-    """That many units in random groups of equal size."""
+    """Deal units into random groups of equal size."""
     return np.random.default_rng(0).permutation(count) % min(_GROUPS, count)
 
 

@@ -129,7 +129,7 @@ def _memorizes_more(sweep: Sweep) -> Iterator[Row]:
 
 
 def _exposed(pair: Pair) -> Estimate | None:
-    """Crossed over halves that share no replica: the luck of the same replicas alone correlates the two."""
+    """Compare over halves that share no replica: the luck of the same replicas alone correlates the two."""
     ensemble = pair.ensembles[0]
     if np.isnan(pair.audits[0].row.get("lira_auc", np.nan)):
         return None

@@ -153,7 +153,7 @@ def _original_index(
 
 
 def main(directory: str, *paths: str) -> None:
-    """One table of each kind, the column ``scores`` saying which archive its rows are against."""
+    """Write one table of each kind; its column ``scores`` says which archive its rows are against."""
     found: dict[str, list[pd.DataFrame]] = {}
     for path in paths:
         for name, table in published_study(directory, path).items():

@@ -107,7 +107,7 @@ def require_sweep(directory: str) -> None:
 
 
 def say_how_to_go_on() -> None:
-    """What a signal ended goes on with the same command."""
+    """Say that the same command goes on with what a signal ended."""
     command = shlex.join(["flatleak", *sys.argv[1:]])
     kept = "everything trained so far is kept; " if "run" in sys.argv[1:2] else ""
     errors.print(f"Stopped; {kept}go on with: {escape(command)}", soft_wrap=True)

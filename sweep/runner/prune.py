@@ -78,7 +78,7 @@ def _why(path: str, folder: str, manifest: Manifest) -> str:
 
 
 def _drop_empty_folders(store: Store, gone: list[Unnamed]) -> None:
-    """Object stores have no folders."""
+    """Delete empty folders on a disk; object stores have none."""
     if store.local is None:
         return
     for folder in {(store.local / file.path).parent for file in gone}:

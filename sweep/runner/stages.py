@@ -27,7 +27,7 @@ def step(store: Store | None, console: Console, doing: str) -> Iterator[None]:
 
 @contextmanager
 def named(store: Store | None, doing: str) -> Iterator[None]:
-    """Says what was being done where it fails. Without a store nothing is written.
+    """Say what was being done where it fails. Without a store nothing is written.
 
     Raises:
         UserError: raised inside, here or in a task of Ray's, whose own text of it is a whole traceback.

@@ -88,7 +88,7 @@ def measure(
     step: Callable[[str], AbstractContextManager[None]],
     say: Callable[[str], None],
 ) -> Speed:
-    """As the spec says or as remembered, else timed like a trial.
+    """The speed of a trial: as the spec says or as remembered, else timed like a trial.
 
     Args:
         spec: The sweep.
@@ -115,7 +115,7 @@ def measure(
 
 
 def settled(runtime: Runtime, remembered: Speed | None) -> Runtime:
-    """With what was measured before, and without compiling where there is no GPU to compile for."""
+    """The runtime with what was measured before, and without compiling where there is no GPU."""
     if remembered and runtime.stack == "auto":
         runtime = replace(runtime, stack=remembered.stack)
     if runtime.compile == "auto" and (remembered or runtime.device == "cpu"):

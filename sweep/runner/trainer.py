@@ -184,7 +184,7 @@ class Trainer:
 
     @property
     def _demand(self) -> Demand:
-        """Of a trial."""
+        """What one trial asks Ray for."""
         return self.spec.resources.demand
 
     @property

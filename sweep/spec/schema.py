@@ -109,7 +109,7 @@ class Resources(Section):
 
     @property
     def demand(self) -> dict[str, float]:
-        """As Ray's tasks name them, zeros left out; ``auto`` is a whole GPU."""
+        """The resources by the names of Ray's tasks, zeros left out; ``auto`` is a whole GPU."""
         amounts = {**self.model_dump(), "gpu": 1.0 if self.gpu == "auto" else self.gpu}
         return {name: amount for name, amount in amounts.items() if amount}
 
@@ -256,7 +256,7 @@ class SweepSpec(Section):
         return yaml.safe_dump(self.model_dump(mode="json", exclude_defaults=True), sort_keys=False)
 
     def context(self, fingerprint: str) -> Context:
-        """What decides its replicas besides recipes and seeds, on data with this fingerprint."""
+        """What decides the sweep's replicas besides recipes and seeds, on data with this fingerprint."""
         from trainables.models import resolve_model
         from trainables.records import Context
 
@@ -272,7 +272,7 @@ class SweepSpec(Section):
 
     @property
     def attacks(self) -> list[str]:
-        """Those that this sweep names."""
+        """The attacks that this sweep names."""
         return [*(self.audit.attacks or []), *([self.search.attack] if self.search else [])]
 
     @cached_property

@@ -165,7 +165,7 @@ def _block(event: Mapping[str, Any]) -> int:
 
 
 def _latest_error(trial: Any) -> str:
-    """Of the errors that Tune appends for each failure; ``get_error`` looks where they are not copied yet."""
+    """The latest of the errors that Tune appends; ``get_error`` may look where they are not copied yet."""
     try:
         return Path(trial.error_file).read_text().rpartition("Failure # ")[2].partition("\n")[2].strip()
     except OSError as error:

@@ -104,16 +104,19 @@ class Dataset:
 
 
 def load_dataset(spec: str | Mapping[str, Any], *, progress: Report | None = None) -> Dataset:
-    """The data set that a spec names.
+    """Load the data set that a spec names.
 
     Args:
-        spec: a name, or a mapping with ``name``, the source's options and ``Options``. ``name`` may be an
+        spec: A name, or a mapping with ``name``, the source's options and ``Options``. ``name`` may be an
             import string ``package.module:factory``; the factory takes the remaining options and returns a
             mapping with x_train, y_train, x_test, y_test and perhaps class_names, or those four arrays.
-        progress: called as ``progress(what, done, total)`` while many files are read.
+        progress: Called as ``progress(what, done, total)`` while many files are read.
+
+    Returns:
+        The data set, ready to train on.
 
     Raises:
-        UserError: a name, option, file, array or label is wrong; says which, and what was expected.
+        UserError: A name, option, file, array or label is wrong; says which, and what was expected.
 
     >>> data = load_dataset({"name": "digits", "train_size": 300, "canaries": 5})
     >>> data.x_train.shape, data.num_classes, len(data.canaries)

@@ -54,7 +54,7 @@ def normalise(
     numeric: NDArray[np.bool_] | None = None,
     names: Sequence[str] = (),
 ) -> Normalised:
-    """Standardises images per channel and tables per feature by the mean and deviation of ``train``.
+    """Standardise images per channel and tables per feature by the mean and deviation of ``train``.
 
     Data of nothing but 0 and 1 are left as they are unless ``mode`` is ``standard``. A channel or feature
     that is constant in training becomes 0 in both sides. Values more than ``LIMIT`` deviations from the mean

@@ -15,7 +15,7 @@ _report: ContextVar[Report | None] = ContextVar("report", default=None)
 
 @contextmanager
 def reported_to(report: Report | None) -> Iterator[None]:
-    """Inside, ``tell`` and ``watched`` call ``report``."""
+    """Have ``tell`` and ``watched`` call ``report`` inside the ``with``."""
     token = _report.set(report)
     try:
         yield
@@ -24,7 +24,7 @@ def reported_to(report: Report | None) -> Iterator[None]:
 
 
 def tell(what: str, done: int, total: int) -> None:
-    """Says that ``done`` of ``total`` are read."""
+    """Say that ``done`` of ``total`` are read."""
     report = _report.get()
     if report is not None:
         report(what, done, total)

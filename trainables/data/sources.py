@@ -109,14 +109,27 @@ def torchvision_set(kind: str, *, root: str = "~/.cache/flatleak") -> Source:
 
 
 def npz(*, path: str, test_share: float = 0.2) -> Source:
-    """A NumPy archive, told by its keys.
+    """A NumPy archive in one of three forms, which its keys tell apart.
 
-    - ``x_train, y_train, x_test, y_test``: dense arrays. - ``train_bytes, train_offsets, train_labels`` and
-    the same for ``test``: encoded images (JPEG, PNG), image i being ``bytes[offsets[i]:offsets[i+1]]``. -
-    ``features_packed, n_features, labels``: a binary table, ``np.unpackbits`` along axis 1; without a split
-    of its own, a fixed random ``test_share`` of it is held out.
+    - ``x_train, y_train, x_test, y_test``: dense arrays.
+    - ``train_bytes, train_offsets, train_labels`` and the same for ``test``: encoded images (JPEG, PNG),
+    image i
+      being ``bytes[offsets[i]:offsets[i+1]]``.
+    - ``features_packed, n_features, labels``: a binary table, ``np.unpackbits`` along axis 1, without a split
+    of
+      its own.
 
     ``class_names`` may name the classes.
+
+    Args:
+        path: The file.
+        test_share: The share of a binary table that is held out at random, always the same, in 0..1.
+
+    Returns:
+        Examples and labels of both sides.
+
+    Raises:
+        UserError: The file is no such archive; names the array and what was expected.
     """
     file = existing(path)
     if not file.is_file() or not is_zipfile(file):

@@ -38,7 +38,20 @@ class Subsets(Section):
 
 
 def draw_members(subsets: Subsets, seeds: Sequence[int], n: int, sweep_seed: int = 0) -> NDArray[np.bool_]:
-    """Membership masks of these subset seeds: bool ``[len(seeds), n]``."""
+    """Draw the membership masks of subset seeds.
+
+    Args:
+        subsets: The scheme.
+        seeds: K subset seeds, at least 0.
+        n: Examples to draw from.
+        sweep_seed: What all random streams start from.
+
+    Returns:
+        bool ``[K, n]``: True where the replica of a seed trains on an example.
+
+    >>> draw_members(Subsets(), [0, 1], 6).sum(axis=0)  # complementary halves
+    array([1, 1, 1, 1, 1, 1])
+    """
     return np.stack([_mask(subsets, int(seed), n, sweep_seed) for seed in seeds])
 
 

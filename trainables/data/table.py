@@ -38,10 +38,24 @@ def table(
 ) -> Source:
     """A CSV or Parquet file whose first line, or schema, names the columns.
 
-    Columns of numbers become a feature each, a missing value being the median of the training rows. All
-    other columns are one-hot by the categories of the training rows; a missing value is a category of its
-    own where a training row misses it too, and a category that no training row has is none of them. ``drop``:
-    columns to leave out. The test rows are those of ``test_path``, else a fixed random ``test_share`` (0.2).
+    Columns of numbers become a feature each, a missing value being the median of the training rows. All other
+    columns are one-hot by the categories of the training rows; a missing value is a category of its own where
+    a training row misses it too, and a category that no training row has is none of them.
+
+    Args:
+        path: The file: ``.csv``, ``.tsv``, ``.txt``, ``.data``, perhaps with ``.gz``, ``.parquet`` or
+            ``.pq``.
+        label: The column of the classes.
+        drop: Columns to leave out.
+        test_path: A file with the test rows.
+        test_share: Without ``test_path``, the share of rows held out at random, always the same; 0.2 by
+            default.
+
+    Returns:
+        Features and labels of both sides.
+
+    Raises:
+        UserError: A file, column or value that cannot be used; names it and what was expected.
     """
     if test_path is not None and test_share is not None:
         raise UserError("dataset.test_share: belongs to a table without 'test_path'; expected one of the two")
@@ -134,7 +148,7 @@ class _Counted(io.BufferedReader):
 
 
 def _csv(file: Path) -> pd.DataFrame:
-    """Comma, semicolon, tab or bar between the fields: the one that the first line has most of."""
+    """Read a CSV file, its fields parted by the comma, semicolon, tab or bar that line 1 has most of."""
     import pandas as pd
 
     with _Counted(file) as counted, _unpacked(counted, file) as raw:

@@ -73,7 +73,7 @@ class Pace:
 
 
 def calibrate(task: Task, replicas: int, share: float = 1.0) -> Calibration:
-    """Chooses what the task's runtime leaves open.
+    """Choose what the task's runtime leaves open.
 
     Args:
         task: What to train. Its runtime's ``stack`` and ``compile`` are taken where they are given.
@@ -93,7 +93,7 @@ def calibrate(task: Task, replicas: int, share: float = 1.0) -> Calibration:
 
 
 def compiling_pays(task: Task, seconds: float) -> bool:
-    """Whether compiling wins back its own time where ``seconds`` of training are left.
+    """Say whether compiling wins back its own time where ``seconds`` of training are left.
 
     Only on a GPU, and only for networks whose passes are not written out; private optimizers, which clip
     example by example, are left as they are.

@@ -81,7 +81,7 @@ def _views(x: Tensor, queries: int) -> list[Tensor]:
 
 @rounded_convolutions(False)
 def _curvature(stack: Stack, directions: int, named: Params, buffers: Params) -> NDArray[np.float32]:
-    """Of every training example ``[K, queries, n]``, in batches of training's size: those fit the memory."""
+    """The curvature of every training example ``[K, queries, n]``, in batches of training's size."""
     task, size = stack.task, stack.task.recipe.batch_size
     drawn = draw_directions(directions, task.data.shape, task.context.sweep_seed).to(task.device)
     parts = []

@@ -41,7 +41,7 @@ class Lanes:
 
     @property
     def steps(self) -> int:
-        """Of an epoch."""
+        """Steps of an epoch."""
         return self.lanes[0].steps
 
     @property
@@ -60,12 +60,12 @@ class Lanes:
         return np.concatenate([lane.loss for lane in self.lanes])
 
     def load_epoch(self) -> list[int]:
-        """Draws this epoch for every lane; the sizes of its batches."""
+        """Draw this epoch for every lane; return the sizes of its batches."""
         sizes = [lane.load_epoch() for lane in self.lanes]
         return sizes[0]
 
     def train_epoch(self, limit: int | None = None) -> None:
-        """One epoch, or its first ``limit`` steps. The host waits for each lane once, at the end."""
+        """Train one epoch, or its first ``limit`` steps. The host waits for each lane once, at the end."""
         start = time.perf_counter()
         sizes: list[list[int]] = []
         for lane in self.lanes:
@@ -84,7 +84,7 @@ class Lanes:
         self.seconds += time.perf_counter() - start
 
     def reset(self, seeds: Sequence[int]) -> None:
-        """Starts anew with as many other seeds; what was captured stays."""
+        """Start anew with as many other seeds; what was captured stays."""
         self.seconds = 0.0
         for lane, seed in zip(self.lanes, seeds, strict=True):
             lane.reset([seed])
@@ -101,7 +101,7 @@ class Lanes:
         return own | {"seconds": np.array(self.seconds)}
 
     def restore(self, arrays: Arrays) -> None:
-        """Goes on from what ``arrays`` gave."""
+        """Go on from what `arrays` gave."""
         for i, lane in enumerate(self.lanes):
             mine = {name.removeprefix(f"{i}/"): v for name, v in arrays.items() if name.startswith(f"{i}/")}
             lane.restore(mine)

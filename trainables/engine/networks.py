@@ -64,7 +64,7 @@ def trained(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def held(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """What else the network computes with: its buffers, and parameters that do not require a gradient."""
+    """The tensors that training does not move: buffers, and parameters that do not require a gradient."""
     frozen = ((name, p) for name, p in module.named_parameters() if not p.requires_grad)
     return chain(module.named_buffers(), frozen)
 

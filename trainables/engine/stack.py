@@ -85,7 +85,7 @@ class Stack:
         return params, self.rule.init(params, noise), buffers
 
     def reset(self, seeds: Sequence[int]) -> None:
-        """Starts anew with as many replicas of other seeds."""
+        """Start anew with as many replicas of other seeds."""
         for group, fresh in zip(GROUPS, self._initial(seeds), strict=True):
             tensors: dict[str, Tensor] = getattr(self, group)
             for name, tensor in fresh.items():
@@ -94,7 +94,7 @@ class Stack:
 
     @property
     def steps(self) -> int:
-        """Of an epoch."""
+        """Steps of an epoch."""
         return self.sampler.steps
 
     def streams(self, purpose: str) -> Iterator[np.random.Generator]:
@@ -102,11 +102,11 @@ class Stack:
         return (stream(self.task.context.sweep_seed, seed, purpose) for seed in self.seeds)
 
     def load_epoch(self) -> list[int]:
-        """Draws this epoch and starts it; the sizes of its batches."""
+        """Draw this epoch and start it; return the sizes of its batches."""
         return self.sampler.load(self.drawn.pop(self.epoch, {}) or self._draw(self.epoch))
 
     def draw_ahead(self) -> None:
-        """Draws the next epoch on the host while a GPU works on this one."""
+        """Draw the next epoch on the host while a GPU works on this one."""
         following = self.epoch + 1
         if self.take.capture and following < self.task.epochs:
             self.drawn = {following: self._draw(following)}
@@ -115,7 +115,7 @@ class Stack:
         return self.sampler.draw(epoch, self.members, self.streams)
 
     def begin_epoch(self, limit: int | None = None) -> list[int]:
-        """Draws the epoch, or its first ``limit`` steps; the sizes of its batches."""
+        """Draw the epoch, or its first ``limit`` steps; return the sizes of its batches."""
         if not self.prepared:
             self._prepare(self.load_epoch())
         recipe, steps = self.task.recipe, self.sampler.steps
@@ -125,7 +125,7 @@ class Stack:
         return self.load_epoch()[:limit]
 
     def take_step(self, step: int, size: int) -> None:
-        """Launches one step of the epoch that was begun; the host does not wait for it."""
+        """Launch one step of the epoch that was begun; the host does not wait for it."""
         number = int(self.state["step"])
         if self.ahead:
             self.ahead.refill(self.state["seeds"].tolist(), number, step)
@@ -133,13 +133,13 @@ class Stack:
         self.state["step"] += 1
 
     def finish_epoch(self, steps: int) -> None:
-        """Waits for the epoch of so many steps that was begun."""
+        """Wait for the epoch of so many steps that was begun."""
         self.epoch += 1
         self.rule.end_epoch(self.params, self.state, self.epoch / self.task.recipe.epochs)
         self.loss = self.losses[:steps].mean(0).cpu().numpy()
 
     def train_epoch(self, limit: int | None = None) -> None:
-        """One epoch, or its first ``limit`` steps. The host waits for the device once, at the end."""
+        """Train one epoch, or its first ``limit`` steps. The host waits for the device once, at the end."""
         start = time.perf_counter()
         with self.take.on_stream(), self.dropout_seeded():
             sizes = self.begin_epoch(limit)
@@ -160,7 +160,7 @@ class Stack:
         return Kind(size, self.rule.phase(number), epoch % 2 if self.task.recipe.relaxloss else 0)
 
     def _step(self, kind: Kind) -> None:
-        """What a step does on the device."""
+        """Do the part of a step that happens on the device."""
         at = self.sampler.step.clone()
         rate = self.rates.index_select(0, at)[0]
         batch = self.batch(kind.size, kind.parity)
@@ -169,7 +169,7 @@ class Stack:
         self.losses.index_copy_(0, at, batch.seen[0][None])
 
     def _kept(self) -> list[Tensor]:
-        """What a step changes."""
+        """The tensors that a step changes."""
         groups = (self.params, self.state, self.buffers)
         mine = [tensor for group in groups for tensor in group.values()]
         return [*mine, self.losses, self.sampler.step, self.sampler.place]
@@ -178,7 +178,7 @@ class Stack:
         self.state["step"].fill_(number)
 
     def _prepare(self, sizes: Sequence[int]) -> None:
-        """Captures every kind of step that the rest of training takes, once."""
+        """Capture every kind of step that the rest of training takes, once."""
         every = len(self.sampler.even)
         kinds: dict[Kind, Callable[[], None]] = {}
         for epoch in range(self.epoch, self.task.epochs):
@@ -211,12 +211,12 @@ class Stack:
         }
 
     def arrays(self) -> Arrays:
-        """All that the rest of training depends on."""
+        """All that the rest of training depends on, by name."""
         out = {f"{g}/{n}": t.cpu().numpy().copy() for g in GROUPS for n, t in getattr(self, g).items()}
         return out | {"epoch": np.array(self.epoch), "seconds": np.array(self.seconds), "loss": self.loss}
 
     def restore(self, arrays: Arrays) -> None:
-        """Goes on from what ``arrays`` gave."""
+        """Go on from what `arrays` gave."""
         for group in GROUPS:
             tensors: dict[str, Tensor] = getattr(self, group)
             for name, tensor in tensors.items():

@@ -70,7 +70,7 @@ class Task:
 
     @property
     def steps(self) -> int:
-        """Of training one replica."""
+        """Steps of training one replica."""
         return len(batch_sizes(self.size, self.recipe.batch_size)) * self.epochs
 
     @property
@@ -80,7 +80,7 @@ class Task:
 
     @property
     def guarantee(self) -> Guarantee:
-        """What that noise guarantees."""
+        """The differential privacy that the noise guarantees."""
         return self._definite[1]
 
     @cached_property
@@ -119,7 +119,7 @@ def make_task(
     runtime: Runtime = Runtime(),  # noqa: B008, frozen
     **context: Any,
 ) -> Task:
-    """Loads and checks everything that training will need.
+    """Load and check everything that training will need.
 
     Args:
         recipe: What to vary.

@@ -154,12 +154,12 @@ def climb(params: Params, direction: Params, radius: float) -> Params:
 
 
 def sgd(step: Step) -> Params:
-    """g(w). With ``base: sgd`` this is SGD with momentum."""
+    """SGD: g(w). With ``base: sgd`` this is SGD with momentum."""
     return step.gradient()
 
 
 def sam(step: Step) -> Params:
-    """g(w + rho u): Foret et al. 2021, equation 3 and algorithm 1.
+    """SAM: g(w + rho u), Foret et al. 2021, equation 3 and algorithm 1.
 
     ``m``: perturb for micro-batches of m examples each and average the gradients (m-sharpness, section 4.1);
     by default the whole batch. BatchNorm's running statistics and the loss that is recorded are then those of
@@ -180,7 +180,7 @@ def sam(step: Step) -> Params:
 
 
 def asam(step: Step) -> Params:
-    """g(w + rho T^2 g / ||T g||), T = |w| + eta for weights and 1 for biases and norms.
+    """ASAM: g(w + rho T^2 g / ||T g||), T = |w| + eta for weights and 1 for biases and norms.
 
     Adaptive SAM: Kwon et al. 2021, equation 8. ``rho`` 0.1 to 2, relative to the weights' own size; ``eta``
     >= 0 (default 0.01) in units of a weight.
@@ -194,7 +194,7 @@ def asam(step: Step) -> Params:
 
 
 def gsam(step: Step) -> Params:
-    """g_s - alpha (g - (g.g_s / ||g_s||^2) g_s).
+    """GSAM: g_s - alpha (g - (g.g_s / ||g_s||^2) g_s).
 
     Surrogate gap guided SAM: Zhuang et al. 2022, section 4 and algorithm 1, with a constant rho. The part of
     g orthogonal to g_s shrinks the surrogate gap. ``alpha`` >= 0 (default 0.4), no unit.
@@ -206,7 +206,7 @@ def gsam(step: Step) -> Params:
 
 
 def looksam(step: Step) -> Params:
-    """Every k-th step g_s, keeping v = g_s - (g_s.u) u; in between g + alpha (||g|| / ||v||) v.
+    """LookSAM: every k-th step g_s, keeping v = g_s - (g_s.u) u; in between g + alpha (||g|| / ||v||) v.
 
     Liu et al. 2022, section 3.2 and algorithm 1. ``k`` >= 1 steps (default 5), ``alpha`` >= 0 (default 0.7),
     no unit.
@@ -223,7 +223,7 @@ def looksam(step: Step) -> Params:
 
 
 def fsam(step: Step) -> Params:
-    """g(w + rho d / ||d||), d = g - sigma e, then e <- lmbda e + (1 - lmbda) g.
+    """FSAM: g(w + rho d / ||d||), d = g - sigma e, then e <- lmbda e + (1 - lmbda) g.
 
     Friendly SAM: Li et al. 2024, section 4 and algorithm 1, order of updates as in the authors' code. The
     first step is SAM's, with e = g. ``sigma`` >= 0 (default 1) and ``lmbda`` in 0..1 (default 0.9), no unit:
@@ -238,7 +238,7 @@ def fsam(step: Step) -> Params:
 
 
 def esam(step: Step) -> Params:
-    """Gradient at w + rho (b / beta) u on the share gamma of the batch whose loss rises most.
+    """ESAM: gradient at w + rho (b / beta) u on the share gamma of the batch whose loss rises most.
 
     Efficient SAM: Du et al. 2022, sections 3.1 (stochastic weight perturbation, a draw b ~ Bernoulli(beta)
     for every parameter) and 3.2 (sharpness-sensitive data selection). ``beta`` and ``gamma`` in (0, 1]

@@ -26,13 +26,11 @@ class Guarantee:
 
 
 def resolve(recipe: Recipe, size: int, steps: int) -> tuple[Recipe, Guarantee]:
-    """The recipe with its noise and batch size made definite, and the guarantee that training then has.
+    """Work out the noise and batch size of a private recipe, and the guarantee that training then has.
 
-    ``size``: a replica's training examples, each of which is in a batch with probability ``batch_size /
-    size``, independently (Poisson sampling). ``steps``: batches in the whole run. Every gradient is a sum of
-    per-example gradients clipped to ``clip``, plus N(0, (noise_multiplier clip)^2 I), over the expected batch
-    size (Abadi et al. 2016, algorithm 1). Recipes that are not private come back as they are, with no
-    guarantee.
+    Every example is in a batch with probability ``batch_size / size``, independently (Poisson sampling).
+    Every gradient is a sum of per-example gradients clipped to ``clip``, plus N(0, (noise_multiplier clip)^2
+    I), over the expected batch size (Abadi et al. 2016, algorithm 1).
 
     ``dpsam`` releases two such gradients of one batch a step, the second at a point that depends on the
     first. Adaptive Gaussian releases with multiplier z compose exactly to one with z / sqrt(2) (Dong et al.
@@ -42,6 +40,17 @@ def resolve(recipe: Recipe, size: int, steps: int) -> tuple[Recipe, Guarantee]:
     epsilon is Opacus' Renyi accountant's: an upper bound. It covers one replica's training on its own subset;
     it does not cover the choice of hyper-parameters, nor the channel means and deviations that images are
     scaled by.
+
+    Args:
+        recipe: Any recipe; one that is not private comes back as it is, with no guarantee.
+        size: A replica's training examples.
+        steps: Batches in the whole run.
+
+    Returns:
+        The recipe with ``noise_multiplier`` and ``batch_size`` made definite, and its guarantee.
+
+    Raises:
+        UserError: A ``target_epsilon`` that no noise reaches.
 
     >>> recipe = Recipe(optimizer="dpsgd", clip=1, noise_multiplier=1.1, batch_size=600)
     >>> round(resolve(recipe, 60_000, 10_000)[1].epsilon, 2)
@@ -59,7 +68,14 @@ def resolve(recipe: Recipe, size: int, steps: int) -> tuple[Recipe, Guarantee]:
 
 @cache
 def epsilon(noise: float, rate: float, steps: int, delta: float) -> float:
-    """What ``steps`` Poisson-sampled Gaussian mechanisms of noise multiplier ``noise`` spend at ``delta``."""
+    """The epsilon that Poisson-sampled Gaussian mechanisms spend, by Opacus' accountant: an upper bound.
+
+    Args:
+        noise: The noise multiplier.
+        rate: The probability of an example to be in a batch, in 0..1.
+        steps: Batches in the whole run.
+        delta: At which epsilon is read, above 0 and below 1.
+    """
     from opacus.accountants import RDPAccountant
 
     accountant = RDPAccountant()
@@ -88,7 +104,7 @@ def _noise_for(target: float, delta: float, rate: float, steps: int) -> float:
 
 
 def check_model(recipe: Recipe, module: nn.Module) -> None:
-    """Refuses BatchNorm under differential privacy.
+    """Refuse BatchNorm under differential privacy.
 
     Raises:
         UserError: names the layer, the reason and the remedy.

@@ -40,7 +40,12 @@ class UpdateRule:
         return "average" in self.optimizer.slots
 
     def init(self, params: Params, seeds: Sequence[int] | None = None) -> State:
-        """The state before the first step: plain tensors by name. ``seeds``: one a replica, for noise."""
+        """Make the state before the first step: plain tensors by name.
+
+        Args:
+            params: Parameters by name, each ``[K, ...]``.
+            seeds: One a replica, for noise; by default 0 to K-1.
+        """
         replicas = len(next(iter(params.values())))
         state = {"step": torch.tensor(0), "seeds": torch.tensor(list(seeds or range(replicas)))}
         if self.averages:
@@ -55,7 +60,17 @@ class UpdateRule:
     def step(
         self, params: Params, state: State, grad_fn: GradFn, *, lr: float | Tensor
     ) -> tuple[Params, State]:
-        """The parameters and the state after one step; the arguments are left as they are."""
+        """Take one step; the arguments are left as they are.
+
+        Args:
+            params: Parameters by name, each ``[K, ...]``.
+            state: What `init` or the last step gave.
+            grad_fn: Parameters -> the batch gradient of each replica, by the same names.
+            lr: The learning rate.
+
+        Returns:
+            The parameters and the state after the step.
+        """
         params = {name: p.clone(memory_format=torch.contiguous_format) for name, p in params.items()}
         state = {name: t.clone() for name, t in state.items()}
         self.step_(params, state, grad_fn, lr=lr)
@@ -63,7 +78,7 @@ class UpdateRule:
 
     @torch.no_grad()
     def step_(self, params: Params, state: State, grad_fn: GradFn, *, lr: float | Tensor) -> None:
-        """One step in place; ``params`` are contiguous."""
+        """Take one step in place; ``params`` are contiguous."""
         self.move(params, state, grad_fn, lr=lr)
         state["step"] += 1
 
@@ -82,7 +97,7 @@ class UpdateRule:
         ahead: Callable[..., Params] | None = None,
         captured: bool = False,
     ) -> None:
-        """What a step does on the device; the host counts it afterwards.
+        """Do the part of a step that happens on the device; the host counts it afterwards.
 
         Args:
             params: Contiguous, changed in place.
@@ -122,7 +137,7 @@ class UpdateRule:
 
     @torch.no_grad()
     def end_epoch(self, params: Params, state: State, done: float) -> None:
-        """Called after every epoch, ``done`` the share of the epochs that are over.
+        """End an epoch; ``done`` is the share of the epochs that are over.
 
         ``swa``: from the share ``swa_start`` (default 0.75) on, the epochs' last weights are averaged:
         Izmailov et al. 2018, section 3.2. Pair it with ``schedule: constant``: under a schedule that ends at
@@ -141,10 +156,18 @@ class UpdateRule:
 
 
 def update_rule(recipe: Recipe) -> UpdateRule:
-    """The rule that a recipe describes.
+    """Make the update rule that a recipe describes.
+
+    Args:
+        recipe: Its optimizer, base, noise and penalty are used.
+
+    Returns:
+        The rule: ``state = rule.init(params)``, then ``params, state = rule.step(params, state, grad_fn,
+            lr=...)``
+        with ``params = {name: tensor[K, ...]}`` of K replicas.
 
     Raises:
-        UserError: a private recipe gives ``target_epsilon``, whose noise depends on the data's size; see
+        UserError: A private recipe gives ``target_epsilon``, whose noise depends on the data's size; see
             ``privacy.resolve``.
     """
     optimizer = find_optimizer(recipe.optimizer)

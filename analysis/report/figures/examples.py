@@ -62,7 +62,7 @@ def stacked(
 
 
 def pair_info(tables: Tables, recipe_id: str) -> PairInfo | None:
-    """None for the reference itself, and where the two recipes have no examples in common."""
+    """Memorization of both recipes; None for the reference itself, and where no example is in both."""
     own, other = tables.examples(recipe_id), tables.reference_examples
     if recipe_id == tables.reference or own.empty or len(own) != len(other):
         return None
@@ -75,7 +75,7 @@ def pair_info(tables: Tables, recipe_id: str) -> PairInfo | None:
 
 
 def exposure_info(tables: Tables, recipe_id: str) -> list[ExposureInfo]:
-    """One entry an attack that has per-example risks."""
+    """Memorization beside the risk of each attack that has per-example risks."""
     table = tables.examples(recipe_id)
     if table.empty:
         return []

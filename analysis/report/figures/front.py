@@ -56,7 +56,7 @@ def staircase(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray
 
 
 def _best_without_noise(tables: Tables, points: NDArray[np.float64], reference: int | None) -> int | None:
-    """Without noise injection, what leaks least of all that are at least as accurate as the reference."""
+    """The least risky recipe without noise that is at least as accurate as the reference."""
     if reference is None:
         return None
     without = np.nan_to_num(tables.recipes["noise"].to_numpy(float)) == 0

@@ -19,7 +19,7 @@ class GrowthInfo(NamedTuple):
 
 
 def growth_info(tables: Tables) -> GrowthInfo | None:
-    """None where the audit left no history."""
+    """The hypervolume by replicas; None where the audit left no history."""
     table = tables.history
     if table.empty:
         return None

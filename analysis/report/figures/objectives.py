@@ -27,7 +27,7 @@ class ObjectivesInfo(NamedTuple):
 
 
 def objectives_info(tables: Tables, risk: str | None = None) -> ObjectivesInfo | None:
-    """None where training was not timed."""
+    """Accuracy, risk and training time of the recipes; None where training was not timed."""
     chosen = tables.risk(risk)
     if COST not in tables.recipes or tables.recipes[COST].isna().all():
         return None
