@@ -46,6 +46,19 @@ class Block:
         return self.source[name][self.rows]
 
 
+@dataclass(frozen=True)
+class _Columns:
+    """A source with some of its training examples."""
+
+    source: Source
+    columns: Array
+
+    def __getitem__(self, name: str) -> Array:
+        values = self.source[name]
+        by_example = name == "members" or (name.startswith("train_") and name not in PER_REPLICA)
+        return values[..., self.columns] if by_example else values
+
+
 @dataclass(frozen=True, eq=False)
 class Ensemble:
     """All R replicas of one recipe on n training and m test examples, in order of their subset seeds.
@@ -132,6 +145,18 @@ class Ensemble:
             rows = np.isin(self.seeds, seeds)
             memo = Memo({name: values[rows] for name, values in dict(memo).items()})
         return replace(self, blocks=[b for b in blocks if len(b.rows)], memo=memo)
+
+    def drawn(self) -> Ensemble:
+        """The same ensemble on the training examples that chance lets in.
+
+        These are all, but with subset scheme ``canaries`` only the canaries: every replica was trained on the
+        others, so nothing can be said of them.
+        """
+        if self.context.subsets.scheme != "canaries":
+            return self
+        blocks = [Block(_Columns(b.source, self.canaries), b.rows) for b in self.blocks]
+        labels = self.labels_train[self.canaries]
+        return replace(self, blocks=blocks, labels_train=labels, canaries=self.canaries[:0], memo=None)
 
 
 def ensemble_of(record: Record, label: str = "", recipe_id: str = "") -> Ensemble:

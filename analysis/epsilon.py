@@ -144,6 +144,26 @@ def one_run_epsilon(
     return most if excess(most) <= 0 else float(brentq(excess, 0.0, most, xtol=1e-9))
 
 
+def canary_guesses(scores: ArrayLike, members: ArrayLike) -> tuple[int, int]:
+    """Guesses on the canaries of each replica by its own scores, for `one_run_epsilon`.
+
+    The quarter with the highest scores is guessed to be in the training set, the quarter with the lowest not
+    to be; of the other half nothing is said.
+
+    Args:
+        scores: Higher = more likely a member, of the replica alone, ``[R, c]`` on c canaries.
+        members: Whether the coin let it in, ``[R, c]``.
+
+    Returns:
+        How many guesses are right, and how many were made.
+    """
+    order = np.argsort(np.atleast_2d(scores), axis=1, kind="stable")
+    inside = np.take_along_axis(np.atleast_2d(members).astype(bool), order, axis=1)
+    count = inside.shape[1] // 4
+    right = inside[:, inside.shape[1] - count :].sum() + (~inside[:, :count]).sum()
+    return int(right), 2 * count * len(inside)
+
+
 def _tail_probability(right: int, guesses: int, canaries: int, epsilon: float, delta: float) -> float:
     """The most likely that ``right`` or more right guesses can be."""
     success = expit(epsilon)

@@ -43,7 +43,7 @@ def caveats(recipes: pd.DataFrame, ensembles: Mapping[str, Ensemble], attacks: C
 
 def _replicas(row: Mapping[Hashable, Any], ensemble: Ensemble, attacks: Collection[str]) -> Iterator[str]:
     replicas = ensemble.replicas
-    share = float(ensemble.members.mean())
+    share = float(ensemble.drawn().members.mean())
     rarer = min(share, 1 - share)
     if np.isnan(row.get("test_accuracy_low", np.nan)):
         yield f"{replicas} replicas: no interval"

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from analysis.attacks import registry
 from analysis.attacks.ranks import risk_by_example
 from analysis.ensemble import Ensemble
-from analysis.epsilon import bound
+from analysis.epsilon import bound, canary_guesses, one_run_epsilon
 from analysis.memorization import (
     margin_gap,
     memorization,
@@ -132,6 +132,7 @@ def audit(
     report = _Report(ensemble, options)
     report.training()
     report.memorization()
+    report.one_run()
 
     def attacked(name: str) -> _Report:
         part = report.branch()
@@ -149,15 +150,15 @@ class _Report:
     """An audit in the making: figures go in by name, with their bootstrap draws."""
 
     def __init__(self, ensemble: Ensemble, options: Options) -> None:
-        self.ensemble, self.options = ensemble.kept(), options
-        self.members = ensemble.members
+        self.whole, self.ensemble, self.options = ensemble, ensemble.drawn().kept(), options
+        self.members = self.ensemble.members
         self.clusters = int(ensemble.clusters.max()) + 1
         self.weights = resample(ensemble.clusters, options.resamples, options.seed)
         self.row: dict[str, Any] = {"replicas": ensemble.replicas}
         self.draws: dict[str, Floats] = {}
         self.columns: dict[str, Any] = {
             "index": np.arange(self.members.shape[1]),
-            "label": ensemble.labels_train,
+            "label": self.ensemble.labels_train,
         }
         self.metrics: list[dict[str, Any]] = []
         self.curves: list[dict[str, Any]] = []
@@ -165,6 +166,11 @@ class _Report:
         self.notes: list[str] = []
         if self.clusters < 2:
             self.note("no intervals: they need at least two independent draws of the subsets")
+        if self.by_coin:
+            self.note(
+                f"only the {self.members.shape[1]} canaries are drawn, every replica was trained on all "
+                "other examples: memorization and attacks are those of the canaries"
+            )
         share = float(self.members.mean())
         rarer, side = ensemble.replicas * min(share, 1 - share), "IN" if share < 0.5 else "OUT"
         self.few = rarer < FEW
@@ -174,6 +180,11 @@ class _Report:
                 "the centre and spread of a side, which biases LiRA and calibrated loss even without leakage "
                 f"and can look like a proof of epsilon, so none is given; take at least {FEW} on each side"
             )
+
+    @property
+    def by_coin(self) -> bool:
+        """Whether only canaries are drawn, each by a coin of its own."""
+        return self.whole.context.subsets.scheme == "canaries"
 
     def figure(self, name: str, estimate: float, draws: Floats, lower: Floats | None = None) -> None:
         low, high = self.ends(draws, lower, self.clusters)
@@ -240,6 +251,16 @@ class _Report:
         undefined = int(np.isnan(self.columns["memorization"]).sum())
         if undefined:
             self.note(f"memorization: {undefined} examples without an IN or an OUT replica were left out")
+
+    def one_run(self) -> None:
+        """What guesses on canaries by the margin alone prove, of the recipe as one run on all coins."""
+        if not self.by_coin:
+            return
+        margin = self.ensemble.signal("train", "margin").mean(axis=1)
+        right, made = canary_guesses(margin, self.members)
+        self.row["one_run_epsilon"] = one_run_epsilon(
+            right, made, self.members.size, self.options.delta, self.options.confidence
+        )
 
     def try_attack(self, name: str, attack: registry.Attack) -> None:
         """The attack's figures; what keeps it from running, or one of your own from working, is noted."""
@@ -373,8 +394,12 @@ class _Report:
     def finish(self) -> Audit:
         import pandas as pd
 
-        if len(self.ensemble.canaries):
-            self.columns["canary"] = np.isin(self.columns["index"], self.ensemble.canaries)
+        examples = pd.DataFrame(self.columns)
+        if self.by_coin:
+            examples = examples.set_axis(self.whole.canaries).reindex(np.arange(len(self.whole.labels_train)))
+            examples = examples.assign(index=examples.index, label=self.whole.labels_train)
+        if len(self.whole.canaries):
+            examples["canary"] = np.isin(examples["index"], self.whole.canaries)
 
         def joined(parts: list[dict[str, Any]]) -> pd.DataFrame:
             return (
@@ -386,7 +411,7 @@ class _Report:
         return Audit(
             row=self.row,
             metrics=pd.DataFrame(self.metrics),
-            examples=pd.DataFrame(self.columns),
+            examples=examples,
             roc=joined(self.curves),
             scores=joined(self.histograms),
             draws=self.draws,

@@ -117,7 +117,7 @@ def growth(ensemble: Ensemble, found: Audit, options: Mapping[str, Any]) -> pd.D
     attack = registry.resolve(options.get("attacks")).get(risk.attack) if risk else None
     rows, size = [], SMALLEST_GROWTH
     while risk and attack and size < ensemble.replicas:
-        part = ensemble.restrict(ensemble.seeds[:size])
+        part = ensemble.restrict(ensemble.seeds[:size]).drawn()
         scores = registry.run(risk.attack, attack, part)
         leak = exact.figures(Ordered.of(keys_of(scores, part.members)))[risk.metric]
         rows.append((size, part.per_replica("test_accuracy").mean(), risk.column, leak))

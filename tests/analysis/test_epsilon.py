@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from scipy.stats import binom, binomtest, norm
 
-from analysis.epsilon import empirical_epsilon, one_run_epsilon
+from analysis.epsilon import canary_guesses, empirical_epsilon, one_run_epsilon
 
 
 def test_randomized_response_is_bounded_tightly_and_hardly_ever_exceeded() -> None:
@@ -153,3 +153,15 @@ def test_one_run_on_gaussian_mechanisms_stays_below_their_epsilon(sigma: float) 
 def test_one_run_says_what_cannot_be(arguments: tuple[float, ...], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         one_run_epsilon(*arguments)  # type: ignore[arg-type]
+
+
+def test_guesses_on_canaries_are_the_outer_quarters_of_each_replica() -> None:
+    rng = np.random.default_rng(2)
+    scores, members = rng.normal(size=(5, 21)), rng.random((5, 21)) < 0.5
+    right = 0
+    for x, own in zip(scores, members, strict=True):
+        ranked = sorted(zip(x, own, strict=True))
+        right += sum(not inside for _, inside in ranked[:5]) + sum(inside for _, inside in ranked[-5:])
+    assert canary_guesses(scores, members) == (right, 50)
+    assert canary_guesses(scores[:, :3], members[:, :3]) == (0, 0)
+    assert one_run_epsilon(0, 0, 15) == 0

@@ -32,7 +32,7 @@ def simulate(
     rng = np.random.default_rng(world)
     labels, labels_test = rng.integers(0, classes, n), rng.integers(0, classes, m)
     difficulty, difficulty_test = rng.normal(size=n), rng.normal(size=m)
-    members = draw_members(subsets, seeds, n)
+    members = draw_members(subsets, seeds, n, canaries=range(canaries))
 
     def signals(purpose: int, y: np.ndarray, hard: np.ndarray, mask: np.ndarray) -> Signals:
         noise = [

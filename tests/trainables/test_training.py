@@ -127,6 +127,21 @@ def test_a_record_holds_what_the_trained_replicas_say() -> None:
     assert np.isinf(record.epsilon).all()
 
 
+@pytest.mark.parametrize("optimizer", [{}, {"optimizer": "dpsgd", "clip": 1, "noise_multiplier": 1}])
+def test_replicas_may_differ_in_how_many_canaries_they_train_on(optimizer: dict[str, Any]) -> None:
+    """The stack is in lockstep all the same, and a replica does not depend on it."""
+    data, subsets = {**SMALL, "canaries": 40}, {"scheme": "canaries"}
+    recipe = Recipe(epochs=2, **optimizer)
+    together = train_replicas(recipe, data, MLP, range(6), subsets=subsets, stack=6)
+    alone = train_replicas(recipe, data, MLP, [4], subsets=subsets, stack=1)
+    counts = together.members.sum(axis=1)
+    assert len(set(counts)) > 1
+    outside = np.delete(together.members, together.canaries, axis=1)
+    assert outside.all()
+    np.testing.assert_array_equal(together.members[4], alone.members[0])
+    np.testing.assert_allclose(together.train.margin[4], alone.train.margin[0], rtol=1e-3, atol=1e-3)
+
+
 def test_early_stopping_ends_under_the_schedule_of_all_epochs() -> None:
     record = train_replicas(Recipe(epochs=5, early_stopping=0.5), SMALL, MLP, [0])
     assert record.epochs.tolist() == [3]
@@ -278,6 +293,7 @@ def table() -> dict[str, np.ndarray]:
             {"subsets": {"scheme": "fraction"}},
             "scheme 'fraction' needs 'fraction', a number between 0 and 1$",
         ),
+        ({"subsets": {"scheme": "canaries"}}, "expected dataset.canaries of at least 1"),
         ({"dataset": {**SMALL, "train_size": 1}}, "1 training example leaves none for a half"),
         ({"model": "builtins:print"}, "returned NoneType; expected a torch.nn.Module"),
         (

@@ -112,8 +112,11 @@ class Sampler:
         return x, targets, share
 
     def _shuffled(self, generator: np.random.Generator, members: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Every member once; of an odd number of examples the larger half leaves one out."""
-        return generator.permutation(members)[: self.size]
+        """Every member once; of more than ``size`` some are left out, of fewer some come twice."""
+        order = generator.permutation(members)
+        if len(order) < self.size:
+            order = np.append(order, generator.choice(members, self.size - len(order)))
+        return order[: self.size]
 
     def _poisson(self, generator: np.random.Generator, members: NDArray[np.intp]) -> NDArray[np.intp]:
         """Draw every member with probability ``batch_size / size`` in each batch (Poisson sampling).

@@ -29,7 +29,12 @@ def check(
         UserError: Too few examples, no such views, or a recipe or model that cannot take the data.
     """
     n, images = len(dataset.y_train), dataset.x_train.ndim == 4
-    size = subsets.size(n)
+    size = subsets.size(n, len(dataset.canaries))
+    if subsets.scheme == "canaries" and not len(dataset.canaries):
+        raise UserError(
+            "subsets.scheme: 'canaries' lets the data set's canaries in by chance and there are none; "
+            "expected dataset.canaries of at least 1"
+        )
     if size < 1:
         raise UserError(f"dataset: {n} training example leaves none for a half; expected at least 2")
     if size == n:

@@ -67,8 +67,9 @@ class Stack:
     def _begin(self, seeds: Sequence[int]) -> None:
         task = self.task
         self.seeds = list(seeds)
+        context, data = task.context, task.dataset
         self.members = draw_members(
-            task.context.subsets, seeds, len(task.dataset.y_train), task.context.sweep_seed
+            context.subsets, seeds, len(data.y_train), context.sweep_seed, data.canaries
         )
         self.epoch = 0
         self.seconds = 0.0

@@ -61,7 +61,7 @@ class Task:
     @property
     def size(self) -> int:
         """Examples that a replica sees in one epoch."""
-        return self.context.subsets.size(len(self.dataset.y_train))
+        return self.context.subsets.size(len(self.dataset.y_train), len(self.dataset.canaries))
 
     @property
     def epochs(self) -> int:

@@ -14,6 +14,7 @@ from analysis import audit, load_sweep
 from analysis.attacks.registry import ATTACKS, lira
 from analysis.audit.sweep_audit import audit_sweep
 from analysis.ensemble import Ensemble, ensemble_of
+from analysis.epsilon import canary_guesses, one_run_epsilon
 from analysis.metrics import auc, roc, tpr_at_fpr
 from analysis.report.payload import summary
 from analysis.results import Tables
@@ -176,6 +177,36 @@ def test_canaries_are_audited_alone() -> None:
     unresolved = [note for note in found.notes if "cannot resolve" in note and "0.1pct" in note]
     assert unresolved == ["canary_tpr_at_0.1pct: 320 non-member scores cannot resolve this level"]
     assert "lira_canary_auc" not in audit(ensemble_of(simulate(range(8))), **FAST).row
+
+
+def test_canaries_by_coin_are_all_that_is_audited(tmp_path: Path) -> None:
+    subsets = Subsets(scheme="canaries")
+    record = simulate(range(24), n=150, canaries=60, subsets=subsets, leak=3)
+    ensemble = ensemble_of(record)
+    found = audit(ensemble, attacks=["lira", "confidence", "attack_p"], resamples=50)
+    margin, members = record.train.margin[:, 0], record.members
+    assert members[:, 60:].all()
+    scores = lira(margin[:, :60], members[:, :60], variance="pooled")
+    assert found.row["lira_auc"] == pytest.approx(auc(scores, members[:, :60]), abs=1e-9)
+    assert any(note.startswith("only the 60 canaries are drawn") for note in found.notes)
+    assert found.examples["index"].tolist() == list(range(150))
+    assert found.examples["label"].tolist() == record.labels_train.tolist()
+    for column in ("memorization", "risk_lira", "risk_confidence"):
+        assert found.examples[column][:60].notna().all()
+        assert found.examples[column][60:].isna().all()
+    assert found.examples["canary"].tolist() == [True] * 60 + [False] * 90
+    right, made = canary_guesses(margin[:, :60], members[:, :60])
+    assert made == 24 * 30
+    assert found.row["one_run_epsilon"] == one_run_epsilon(right, made, 24 * 60)
+    assert found.row["one_run_epsilon"] > 0.3
+    one = audit(ensemble.restrict(ensemble.seeds[:1]), attacks=["attack_p", "lira"], resamples=10).row
+    assert one["one_run_epsilon"] >= 0
+    assert "lira_auc" not in one
+
+    address = Address(content_id(record.recipe), record.context.context_id, 0, 23)
+    write_record(Store(str(tmp_path)), address, record)
+    table = audit_sweep(tmp_path, attacks=["lira"], resamples=20).recipes
+    assert table["one_run_epsilon"].tolist() == [found.row["one_run_epsilon"]]
 
 
 def test_thinned_roc_moves_no_point() -> None:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from trainables.data.subsets import Subsets, draw_members
 
 HALF = Subsets()
+CANARIES = Subsets(scheme="canaries")
 
 
 @given(n=st.integers(2, 300), pairs=st.integers(1, 6), sweep_seed=st.integers(0, 2**31))
@@ -35,6 +36,18 @@ def test_a_mask_depends_on_its_own_seed_alone(subsets: Subsets) -> None:
     assert (draw_members(subsets, range(10), 50, sweep_seed=4) != together).any()
 
 
+def test_every_canary_has_a_fair_coin_and_all_others_are_in() -> None:
+    canaries = [3, 7, 8, 30]
+    members = draw_members(CANARIES, range(4000), 40, canaries=canaries)
+    others = np.delete(members, canaries, axis=1)
+    assert others.all()
+    coins = members[:, canaries]
+    assert (abs(coins.mean(axis=0) - 0.5) < 4 * 0.5 / np.sqrt(4000)).all()
+    assert (abs(np.corrcoef(coins.T)[np.triu_indices(4, 1)]) < 4 / np.sqrt(4000)).all()
+    assert CANARIES.size(40, 4) == 38
+    np.testing.assert_array_equal(draw_members(CANARIES, [17], 40, canaries=canaries)[0], members[17])
+
+
 def test_inclusion_is_uniform_over_examples() -> None:
     members = draw_members(Subsets(scheme="fraction", fraction=0.7), range(4000), 40)
     deviation = abs(members.mean(axis=0) - 0.7)
@@ -47,7 +60,8 @@ def test_inclusion_is_uniform_over_examples() -> None:
         ({"scheme": "fraction"}, "needs 'fraction'"),
         ({"scheme": "half", "fraction": 0.5}, "belongs to scheme"),
         ({"scheme": "fraction", "fraction": 1.0}, "less than 1"),
-        ({"scheme": "thirds"}, "'half' or 'fraction'"),
+        ({"scheme": "canaries", "fraction": 0.5}, "belongs to scheme 'fraction', not to 'canaries'"),
+        ({"scheme": "thirds"}, "'half', 'fraction' or 'canaries'"),
     ],
 )
 def test_bad_schemes_are_refused(options: dict[str, object], place: str) -> None:
