@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from analysis.attacks.arrays import Floats, finite, masks
 from analysis.attacks.ranks import out_ranks
+from analysis.statistics.ordered import places
 
 
 def attack_r(log_p_true: ArrayLike, members: ArrayLike) -> Floats:
@@ -46,7 +47,7 @@ def attack_p(log_p_true: ArrayLike, population: ArrayLike) -> Floats:
     values, others = finite(log_p_true), np.sort(finite(population), axis=1)
     scores = np.empty(values.shape)
     for target, (x, z) in enumerate(zip(values, others, strict=True)):
-        scores[target] = np.searchsorted(z, x, side="left") + np.searchsorted(z, x, side="right")
+        scores[target] = np.add(*places(z, x))
     return np.asarray(scores / (2 * others.shape[1]))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.attacks.arrays import Bools, Floats, finite, masks
-from analysis.statistics.ordered import Ordered, keys_of, values_of
+from analysis.statistics.ordered import BEYOND, Ordered, Rows, keys_of, values_of
 
 _CHUNKS = 128  # thresholds that the first look at a class compares
 _SPLIT = 8  # and each later look, in every stretch between two of them that may still hold a better one
@@ -64,31 +64,21 @@ class _Search:
     """
 
     def __init__(self, values: Floats, mask: Bools) -> None:
-        self.n = values.shape[1]
-        rows = np.sort(keys_of(values, mask), axis=1)
-        ordered = Ordered.of(rows)
+        self.rows = Rows.sorted(np.sort(keys_of(values, mask), axis=1))
+        ordered = Ordered.of(self.rows.keys)
         starts = np.append(True, (ordered.keys[1:] ^ ordered.keys[:-1]).view(np.uint64) > 1)
         distinct = ordered.keys[starts] & -2  # rising
         self.distinct = values_of(distinct[::-1])
+        self.reached = np.append(BEYOND, distinct[::-1])  # what the keys above each cut reach
         self.cuts = len(distinct)
         self.ins, self.outs = (np.append(0, side[::-1]) for side in ordered.above(distinct))
-        self.span = self.cuts + 1
-        self.own, self.own_ins = np.empty(rows.size, np.int64), np.zeros(rows.size + 1, np.int64)
-        for target, row in enumerate(rows[:, ::-1]):
-            place = slice(target * self.n, (target + 1) * self.n)
-            first = self.span * target + self.cuts - 1
-            self.own[place] = first - np.searchsorted(distinct, row & -2)
-            self.own_ins[1:][place] = row & 1
-        np.cumsum(self.own_ins, out=self.own_ins)
         self.total_ins = mask.sum() - mask.sum(axis=1)
         self.total_outs = (~mask).sum() - (~mask).sum(axis=1)
 
     def counts(self, targets: Ints, cuts: Ints) -> tuple[Ints, Ints]:
         """Members and non-members among the others' values above each cut."""
-        position = np.searchsorted(self.own, targets * self.span + cuts)
-        first = targets * self.n
-        own_ins = self.own_ins[position] - self.own_ins[first]
-        return self.ins[cuts] - own_ins, self.outs[cuts] - (position - first - own_ins)
+        own_ins, own_outs = self.rows.above_in(targets, self.reached[cuts])
+        return np.asarray(self.ins[cuts] - own_ins), np.asarray(self.outs[cuts] - own_outs)
 
     def gain(self, targets: Ints, ins: Ints, outs: Ints) -> Ints:
         """TPR - FPR in units of 1 / (others' members * others' non-members)."""

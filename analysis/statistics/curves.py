@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.metrics import LEVELS, Roc
-from analysis.statistics.ordered import BEYOND, Keys, Ordered, cuts_of, keys_of
+from analysis.statistics.ordered import BEYOND, Keys, Ordered, Rows, cuts_of, keys_of
 
 Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
@@ -71,6 +71,8 @@ class Curves(NamedTuple):
         """
         cuts = cuts_of(thresholds)
         cuts[0] = BEYOND
+        if units is None:
+            return Curves.of_rows(np.sort(keys_of(scores, members), axis=1), cuts)
         return Curves.counted((keys_of(*part) for part in _parts(scores, members, units)), cuts)
 
     @staticmethod
@@ -78,6 +80,12 @@ class Curves(NamedTuple):
         """Counts of each unit's keys at or above each of these cuts."""
         above = np.array([Ordered.of(keys).above(cuts) for keys in units], np.float32)
         return Curves(above[:, 0], above[:, 1])
+
+    @staticmethod
+    def of_rows(keys: Keys, cuts: Keys) -> Curves:
+        """Counts of each row's keys, in rising order, at or above each of these cuts."""
+        ins, outs = Rows.sorted(keys).above(cuts)
+        return Curves(ins.astype(np.float32), outs.astype(np.float32))
 
     def rates(self, weights: Floats | None = None) -> Rates:
         """Pooled curves with unit u counted ``weights[b, u]`` times; one curve a unit without weights."""
@@ -131,13 +139,8 @@ def decided(calls: Curves, weights: Floats) -> dict[str, Floats]:
     return {"tpr": rates.tpr[:, 0].astype(np.float64), "fpr": rates.fpr[:, 0].astype(np.float64)}
 
 
-def _parts(
-    scores: Floats, members: Bools, units: NDArray[np.integer[Any]] | None
-) -> Iterator[tuple[Floats, Bools]]:
+def _parts(scores: Floats, members: Bools, units: NDArray[np.integer[Any]]) -> Iterator[tuple[Floats, Bools]]:
     """The scores and membership of each unit."""
-    if units is None:
-        yield from zip(scores, members, strict=True)
-        return
     labels = units.ravel().astype(np.uint16)  # sorted by their digits, in linear time
     order = np.argsort(labels, kind="stable")
     ends = np.cumsum(np.bincount(labels))

@@ -108,3 +108,54 @@ class Ordered(NamedTuple):
         after = np.searchsorted(self.keys, keys | 1, side="right")
         found = self.keys[np.minimum(after, len(self.keys) - 1)] & -2
         return np.where(after < len(self.keys), found, BEYOND)
+
+
+class Rows(NamedTuple):
+    """Keys of U units, each ``[n]`` in rising order, and the members before each place, ``[U, n+1]``."""
+
+    keys: Keys
+    ins: Ints
+
+    @staticmethod
+    def sorted(keys: Keys) -> Rows:
+        """Of keys ``[U, n]`` whose rows are in order already."""
+        ins = np.zeros((len(keys), keys.shape[1] + 1), np.int32)
+        np.cumsum(keys & 1, axis=1, out=ins[:, 1:])
+        return Rows(keys, ins)
+
+    def above(self, cuts: Keys) -> tuple[Ints, Ints]:
+        """Members and non-members of each unit at or above each cut: two ``[U, K]``."""
+        beyond = np.append(cuts, MISSING)
+        first = np.array([np.searchsorted(row, beyond) for row in self.keys])
+        known = first[:, -1:]
+        first = np.minimum(first[:, :-1], known)
+        ins = self.ins[:, -1:] - np.take_along_axis(self.ins, first, axis=1)
+        return ins, known - first - ins
+
+    def above_in(self, units: Ints, cuts: Keys) -> tuple[Ints, Ints]:
+        """The same of one unit each: ``units[P]``, ``cuts[P]`` -> two ``[P]``. No key may be missing."""
+        n = self.keys.shape[1]
+        flat, start = self.keys.ravel(), np.asarray(units) * n
+        first = np.zeros(len(cuts), np.int64)
+        step = 1 << max(0, n.bit_length() - 1)
+        while step:  # one binary search for all
+            probe = first + step
+            lower = (probe <= n) & (flat[start + np.minimum(probe, n) - 1] < cuts)
+            first += step * lower
+            step >>= 1
+        ins = self.ins[units, -1] - self.ins[units, first]
+        return ins, n - first - ins
+
+
+def places(values: NDArray[Any], queries: NDArray[Any]) -> tuple[Ints, Ints]:
+    """How many of the sorted ``values[m]`` lie below each of ``queries[n]``, and how many do not lie above.
+
+    As `numpy.searchsorted` of both sides, but asked in rising order, which is several times faster. NaN lies
+    above all.
+    """
+    order = np.argsort(queries)
+    rising = queries[order]
+    found = np.empty((2, len(queries)), np.intp)
+    for row, side in zip(found, ("left", "right"), strict=True):
+        row[order] = np.searchsorted(values, rising, side=side)  # type: ignore[call-overload]
+    return found[0], found[1]

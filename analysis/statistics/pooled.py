@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -40,19 +39,16 @@ class Pooled:
         self.thinned: Roc = exact.thinned(ordered)
         self.histogram: dict[str, Floats] = _histogram(ordered, scores, members)
         del ordered
-        self.keys.sort(axis=1)
         cuts = cuts_of(self.thinned.thresholds)
         cuts[0] = BEYOND
-        counts = Curves.counted(self.keys, np.append(cuts, [ABOVE_ZERO, LOWEST]))
+        # Random groups of examples: their sums vary like those of single examples, at a fixed cost.
+        count = min(_GROUPS, scores.shape[1])
+        groups = np.random.default_rng(0).permutation(scores.shape[1]) % count
+        self.by_group = Curves.counted((self.keys[:, groups == g] for g in range(count)), cuts)
+        self.keys.sort(axis=1)
+        counts = Curves.of_rows(self.keys, np.append(cuts, [ABOVE_ZERO, LOWEST]))
         self.by_target = Curves(*(side[:, :-2] for side in counts))
         self.calls = Curves(*(side[:, -2:] for side in counts))
-
-    @cached_property
-    def by_group(self) -> Curves:
-        """Random groups of examples: their sums vary like those of single examples, at a fixed cost."""
-        count = self.scores.shape[1]
-        groups = np.random.default_rng(0).permutation(count) % min(_GROUPS, count)
-        return Curves.of(self.scores, self.members, self.thinned.thresholds, groups)
 
 
 def _histogram(ordered: Ordered, scores: Floats, members: Bools) -> dict[str, Floats]:

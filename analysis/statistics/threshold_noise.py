@@ -11,7 +11,7 @@ from analysis.attacks.arrays import finite
 from analysis.metrics import Roc
 from analysis.statistics import exact
 from analysis.statistics.curves import Curves, decided
-from analysis.statistics.ordered import Ordered, keys_of
+from analysis.statistics.ordered import BEYOND, Ordered, cuts_of, keys_of
 from analysis.statistics.shadow_noise import Noise
 
 _SPLITS = 64  # in halves; more would not make the variance of 32 clusters surer
@@ -61,8 +61,11 @@ class Relearnt:
     def _learn(self, signal: Floats, own: Bools) -> _Class:
         columns = np.flatnonzero(own)
         values, members = signal[:, columns], self.members[:, columns]
-        thresholds = exact.thinned(Ordered.of(keys_of(values, members))).thresholds
-        counts = Curves.of(values, members, thresholds)
+        keys = np.sort(keys_of(values, members), axis=1)
+        thresholds = exact.thinned(Ordered.of(keys)).thresholds
+        cuts_of_class = cuts_of(thresholds)
+        cuts_of_class[0] = BEYOND
+        counts = Curves.of_rows(keys, cuts_of_class)
         cuts = np.empty(self.first.shape, np.int32)
         for chosen, found in zip(self.first, cuts, strict=True):
             for rows in (chosen, ~chosen):
