@@ -93,7 +93,9 @@ class _Search:
         best, where = np.zeros(replicas, np.int64), np.zeros(replicas, np.int64)
         while len(targets):
             ins_left, outs_left = self.counts(targets, left)
-            ins_right, _ = self.counts(targets, right)
+            ins_right = np.append(ins_left[1:], 0)  # of a stretch that the next one goes on with
+            ends = np.append((targets[1:] != targets[:-1]) | (left[1:] != right[:-1]), True)
+            ins_right[ends], _ = self.counts(targets[ends], right[ends])
             self._keep_best(best, where, targets, left, self.gain(targets, ins_left, outs_left))
             # Between two cuts: at most the members of the right one, at least the non-members of the left.
             bound = self.gain(targets, ins_right, outs_left)

@@ -79,7 +79,7 @@ class Ordered(NamedTuple):
         """Wrap keys that are in order already."""
         known = keys[: np.searchsorted(keys, MISSING)]
         ins: Ints = np.zeros(len(known) + 1, np.int32 if len(known) < 2**31 else np.int64)
-        np.cumsum(known & 1, out=ins[1:])
+        _count(known, ins[1:])
         return Ordered(known, ins)
 
     @property
@@ -110,6 +110,13 @@ class Ordered(NamedTuple):
         return np.where(after < len(self.keys), found, BEYOND)
 
 
+def _count(keys: Keys, ins: Ints) -> None:
+    """Members up to each key, in place: a sum of short integers is several times faster."""
+    ins[:] = keys
+    ins &= 1
+    np.cumsum(ins, out=ins)
+
+
 class Rows(NamedTuple):
     """Keys of U units, each ``[n]`` in rising order, and the members before each place, ``[U, n+1]``."""
 
@@ -120,7 +127,8 @@ class Rows(NamedTuple):
     def sorted(keys: Keys) -> Rows:
         """Of keys ``[U, n]`` whose rows are in order already."""
         ins = np.zeros((len(keys), keys.shape[1] + 1), np.int32)
-        np.cumsum(keys & 1, axis=1, out=ins[:, 1:])
+        for row, counts in zip(keys, ins, strict=True):
+            _count(row, counts[1:])
         return Rows(keys, ins)
 
     def above(self, cuts: Keys) -> tuple[Ints, Ints]:

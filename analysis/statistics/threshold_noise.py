@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,9 +68,11 @@ class Relearnt:
         cuts_of_class[0] = BEYOND
         counts = Curves.of_rows(keys, cuts_of_class)
         cuts = np.empty(self.first.shape, np.int32)
-        for chosen, found in zip(self.first, cuts, strict=True):
-            for rows in (chosen, ~chosen):
-                found[rows] = _best_cuts(*(side[rows].astype(np.float64) for side in counts))
+        exact_counts = [side.astype(np.float64) for side in counts]
+        for half in (self.first, ~self.first):
+            sums = [half @ side for side in exact_counts]
+            for rows, found, *above in zip(half, cuts, *sums, strict=True):
+                found[rows] = _best_cuts(np.flatnonzero(rows), exact_counts, above)
         return _Class(columns, values, thresholds, counts, cuts)
 
     def noise(
@@ -139,24 +142,29 @@ class Relearnt:
             return Roc(fpr / fpr[-1], tpr / tpr[-1], np.append(np.inf, joined[last_of_tie]))
 
 
-def _best_cuts(ins: Floats, outs: Floats) -> Ints:
-    """The first cut of the largest TPR - FPR on the others' counts, for each row of ``[r, K]``; -1 for none.
+def _best_cuts(rows: NDArray[np.intp], counts: Sequence[Floats], sums: Sequence[Floats]) -> Ints:
+    """The first cut of the largest TPR - FPR on the others' counts, for each of these rows; -1 for none.
 
     A row moves a rate of all by no more than its share of that side: only cuts that are that close to the
     best one of all are tried row by row.
+
+    Args:
+        rows: replicas of a half.
+        counts: members and non-members of every replica at or above each cut, ``[R, K]`` each.
+        sums: those of the rows together, ``[K]`` each.
     """
-    sums, totals = (ins.sum(axis=0), outs.sum(axis=0)), (ins[:, -1:], outs[:, -1:])
+    totals = [side[rows, -1:] for side in counts]
     others = [total[-1] - own for total, own in zip(sums, totals, strict=True)]
     learnt = ((others[0] > 0) & (others[1] > 0))[:, 0]
     if not learnt.any():
-        return np.full(len(ins), -1)
+        return np.full(len(rows), -1)
     shares = [own[learnt] / other[learnt] for own, other in zip(totals, others, strict=True)]
     slack = 2 * sum(float(share.max()) for share in shares) + 1e-9
     gap = sums[0] / sums[0][-1] - sums[1] / sums[1][-1]
     near = np.flatnonzero(gap >= gap.max() - slack)
+    ins, outs = (total[near] - side[np.ix_(rows, near)] for total, side in zip(sums, counts, strict=True))
     # In units of 1 / (others' members * others' non-members), so that ties are exact.
-    gain = (sums[0][near] - ins[:, near]) * others[1] - (sums[1][near] - outs[:, near]) * others[0]
-    return np.where(learnt, near[gain.argmax(axis=1)], -1)
+    return np.where(learnt, near[(ins * others[1] - outs * others[0]).argmax(axis=1)], -1)
 
 
 def _figures(curve: Roc) -> dict[str, float]:
