@@ -13,7 +13,7 @@ from typing import Any
 
 from sweep.runner import stopping
 from sweep.runner.head_watch import patience, watched
-from sweep.runner.preflight import require_listening
+from sweep.runner.preflight import require_listening, require_welcome
 from trainables.errors import UserError
 
 QUIET = {
@@ -69,8 +69,8 @@ def connected(address: str | None, on_lost: Callable[[], None] = lambda: None) -
         os.environ.setdefault(name, value)
     import ray
 
-    _require_head(address)
     mine = not ray.is_initialized()
+    _require_head(address, greet=mine)
     with redirect_stdout(sys.stderr):
         try:
             if mine:
@@ -102,12 +102,14 @@ def resolve(address: str | None) -> str:
     return meant
 
 
-def _require_head(address: str | None) -> None:
+def _require_head(address: str | None, *, greet: bool) -> None:
     named = os.environ.get("RAY_ADDRESS")
+    meant, source = resolve(address), _source(address)
     if named and address in (None, "", "auto"):  # which Ray then takes
-        require_listening(named, "RAY_ADDRESS")
-    else:
-        require_listening(resolve(address), _source(address))
+        meant, source = named, "RAY_ADDRESS"
+    require_listening(meant, source)
+    if greet and meant != "local":
+        require_welcome(meant, source)
 
 
 def _source(address: str | None) -> str:
@@ -125,8 +127,10 @@ def _start(address: str, source: str) -> None:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **embedded)
     except (ConnectionError, RuntimeError, ValueError) as error:
         if not embedded:
-            line = str(error).strip().splitlines()[0]
-            raise UserError(f"{source} {address!r}: no Ray cluster answers there ({line})") from error
+            why = " ".join(
+                str(error).split()
+            )  # of versions that differ, Ray names both in lines of their own
+            raise UserError(f"{source} {address!r}: cannot be connected to ({why})") from error
         raise
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 SPEC = "spec.yaml"
 DRIVER = "driver.json"  # the lease of the process that drives the sweep
+PHASE = "phase.json"  # what happens to the sweep now, or how its last run ended
 REPORT = "report.html"
 RECORDS = "records"
 PROGRESS = "progress"  # unfinished blocks
@@ -30,7 +31,7 @@ NOTES = "results/notes.json"
 PICTURES = "results/pictures.npz"
 STATE = "results/state.txt"  # what the results follow from
 FIGURES = "figures"
-BEFORE_MANIFEST = (DRIVER, RUN_FAILURE)  # what a new directory may hold before it has a manifest
+BEFORE_MANIFEST = (DRIVER, PHASE, RUN_FAILURE)  # what a new directory may hold before it has a manifest
 
 
 class Manifest(BaseModel):

@@ -14,6 +14,7 @@ from sweep.cluster import require_local, resolve
 from sweep.runner import lease, stopping
 from sweep.runner.audits import on_cluster, shown
 from sweep.runner.manifest import replaced
+from sweep.runner.phases import conclude, noting_audits, told
 from sweep.runner.search import require_optuna
 from sweep.runner.stages import clear, named, no_empty_folder, step
 from sweep.runner.trainer import Trained, Trainer
@@ -23,7 +24,8 @@ from sweep.watch.loading import loading_bar
 from sweep.watch.loggers import make_loggers
 from trainables.directory import RECORDS, STATE, read_manifest, read_table, require_manifest, require_usable
 from trainables.errors import UserError
-from trainables.records import content_id
+from trainables.phase import note_phase
+from trainables.records import Context, content_id
 from trainables.storage import Store, as_store
 
 if TYPE_CHECKING:
@@ -108,16 +110,32 @@ def run(
     _require_shadows(spec)
     if resolve(address) == "local":
         require_local(spec.resources.demand)
-    dataset = load(spec, store, console)
-    model = resolve_model(spec.model)
-    with step(store, console, f"trying model {model['name']}"):
-        check([*spec.recipes, *spec.corners], dataset, model, spec.subsets.rule, spec.queries)
-    for note in dataset.notes:
-        console.print(f"[yellow]dataset:[/] {escape(note)}", soft_wrap=True, highlight=False)
-    for name, logger in zip(spec.loggers, loggers, strict=True):
-        with step(store, console, f"opening logger {name}"):
-            logger.setup()
-    context = spec.context(dataset.fingerprint)
+    with no_empty_folder(store), lease.hold(store) as held, told(store, address):
+        dataset = load(spec, store, console)
+        model = resolve_model(spec.model)
+        with step(store, console, f"trying model {model['name']}"):
+            check([*spec.recipes, *spec.corners], dataset, model, spec.subsets.rule, spec.queries)
+        for line in dataset.notes:
+            console.print(f"[yellow]dataset:[/] {escape(line)}", soft_wrap=True, highlight=False)
+        for name, logger in zip(spec.loggers, loggers, strict=True):
+            with step(store, console, f"opening logger {name}"):
+                logger.setup()
+        context = spec.context(dataset.fingerprint)
+        _say_replaced(store, context, console)
+        with Trainer(spec, store, context, dataset, address, console, held, list(spec.recipes)) as trainer:
+            trained = _train(spec, trainer)
+            if not trained.fatal:
+                clear(store)
+            analyse = analyse and bool(trained.replicas_there)
+            if analyse and not trained.interrupted and not trained.fatal:
+                publish = noting_audits(store, held.publish)
+                analyse_sweep(store, dataset, console, shown(_audits(trainer), console, publish))
+            conclude(store, trained, audited=analyse)
+    return Outcome(str(store), trained, time.monotonic() - started)
+
+
+def _say_replaced(store: Store, context: Context, console: Console) -> None:
+    """Says that the directory held another sweep, and how that differs."""
     other = replaced(read_manifest(store), context)
     if other:
         console.print(
@@ -126,17 +144,6 @@ def run(
             soft_wrap=True,
             highlight=False,
         )
-    with (
-        no_empty_folder(store),
-        lease.hold(store) as held,
-        Trainer(spec, store, context, dataset, address, console, held, list(spec.recipes)) as trainer,
-    ):
-        trained = _train(spec, trainer)
-        if not trained.fatal:
-            clear(store)
-        if analyse and trained.replicas_there and not trained.interrupted and not trained.fatal:
-            analyse_sweep(store, dataset, console, shown(_audits(trainer), console, held.publish))
-    return Outcome(str(store), trained, time.monotonic() - started)
 
 
 def _require_shadows(spec: SweepSpec) -> None:
@@ -156,6 +163,8 @@ def load(spec: SweepSpec, store: Store | None, console: Console) -> Dataset:
     from trainables.data.dataset import load_dataset
 
     doing = f"loading dataset {spec.dataset['name']}"
+    if store is not None:
+        note_phase(store, "starting", doing)
     with named(store, doing), loading_bar(console, doing) as progress:
         return load_dataset(spec.dataset, progress=progress)
 
@@ -208,6 +217,7 @@ def analyse_sweep(store: Store, dataset: Dataset, console: Console, execute: Exe
         with named(store, "auditing"):
             results = audit_sweep(store, execute=execute)
         say_audited(console, results)
+        note_phase(store, "drawing")
         with console.status("drawing the report"):
             save_pictures(store, dataset)
             write_report(store)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from trainables.errors import UserError, first_line
 
 CONNECT = 5.0  # seconds until an address counts as silent
 ANSWER = 60.0  # seconds for a node to start a process and look around
+GREETING = 60.0  # seconds for a head to let a client in; one that is none is found out after about 12
 SETTLE = 5.0  # seconds until a network file system shows a new file everywhere
 PACKAGE = ("flatleak", "trainables")  # the distribution, and a module of it
 
@@ -37,6 +41,60 @@ def require_listening(address: str, source: str) -> None:
             f"{source} {address!r}: nothing listens there ({first_line(error)}); expected 'auto' or the "
             "host:port of the head of a Ray cluster that runs"
         ) from error
+
+
+GREET = """
+import sys
+from ray._private.services import canonicalize_bootstrap_address
+from ray._raylet import GcsClient
+GcsClient(address=canonicalize_bootstrap_address(sys.argv[1]))
+"""
+
+
+def require_welcome(address: str, source: str) -> None:
+    """Refuses a cluster that wants another token, and what listens without being the head of one.
+
+    Ray itself says neither in a line: its client prints from C++, and aborts where there is no token at all.
+    So a process of its own asks.
+
+    Args:
+        address: ``auto`` or the ``host:port`` of a head.
+        source: who named it, ``--address`` or ``RAY_ADDRESS``.
+
+    Raises:
+        UserError: the token is wrong or missing, or no head answers.
+    """
+    env = {**os.environ, "RAY_gcs_rpc_server_reconnect_timeout_s": "1"}
+    command = [sys.executable, "-c", GREET, address]
+    try:
+        asked = subprocess.run(
+            command, env=env, capture_output=True, text=True, check=False, timeout=GREETING
+        )
+    except subprocess.TimeoutExpired:
+        asked = None
+    if asked is not None and "uthentication" in asked.stderr:
+        raise UserError(f"{source} {address!r}: {_token_problem()}")
+    if asked is None or "unavailable" in asked.stderr:
+        raise UserError(
+            f"{source} {address!r}: what listens there does not answer as the head of a Ray cluster; "
+            "expected 'auto' or the host:port of one"
+        )
+
+
+def _token_problem() -> str:
+    """What is wrong with the token that Ray's client takes here; the token itself is not shown."""
+    if os.environ.get("RAY_AUTH_MODE") != "token":
+        return (
+            "the cluster wants a token; set RAY_AUTH_MODE=token, and have the head's token in "
+            "~/.ray/auth_token or in the file that RAY_AUTH_TOKEN_PATH names"
+        )
+    kept = "RAY_AUTH_TOKEN"
+    if kept not in os.environ:
+        path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
+        if not path.exists():
+            return f"the cluster wants a token, and {path} does not exist; copy the head's there"
+        kept = str(path)
+    return f"the cluster refuses the token of {kept}; expected that of the head's ~/.ray/auth_token"
 
 
 def require_nodes(

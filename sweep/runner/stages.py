@@ -15,12 +15,15 @@ from rich.markup import escape
 
 from trainables.directory import RUN_FAILURE
 from trainables.errors import RunError, UserError
+from trainables.phase import note_phase
 from trainables.storage import Store
 
 
 @contextmanager
 def step(store: Store | None, console: Console, doing: str) -> Iterator[None]:
-    """A ``named`` step that is shown while it lasts."""
+    """A ``named`` step that is shown while it lasts, here and, as a start, in ``flatleak status``."""
+    if store is not None:
+        note_phase(store, "starting", doing)
     with named(store, doing), console.status(escape(doing)):
         yield
 

@@ -51,6 +51,11 @@ def terminated() -> bool:
     return _terminated
 
 
+def signal_name() -> str:
+    """What ended a command: ``SIGTERM`` or ``Ctrl+C``."""
+    return "SIGTERM" if _terminated else "Ctrl+C"
+
+
 def exit_code() -> int:
     """The shell's code of a command that a signal ended: 143 for SIGTERM, 130 for Ctrl+C."""
     return 128 + (signal.SIGTERM if _terminated else signal.SIGINT)

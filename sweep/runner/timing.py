@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from trainables.directory import Manifest
     from trainables.engine.calibration import Calibration
 
+LOOK_EVERY = 2.0  # seconds between looks for a node
 # What a manifest's hardware says of the GPU; see `trainables.engine.hardware`.
 DEVICE = ("gpu", "gpus_seen", "gpu_gib", "driver", "cuda")
 
@@ -87,6 +88,7 @@ def measure(
     remembered: Speed | None,
     step: Callable[[str], AbstractContextManager[None]],
     say: Callable[[str], None],
+    waits: Callable[[], None] = lambda: None,
 ) -> Speed:
     """The speed of a trial: as the spec says or as remembered, else timed like a trial.
 
@@ -97,6 +99,7 @@ def measure(
         remembered: What an earlier run of this context measured; it is not measured again.
         step: Names what is being done.
         say: Tells what was found.
+        waits: Tells, again and again, that no node has room.
     """
     runtime = settled(work.runtime, remembered)
     seconds = remembered.seconds_per_pass if remembered else None
@@ -104,11 +107,8 @@ def measure(
     if isinstance(runtime.stack, int) and not open_ended and (seconds or spec.block != "auto"):
         return Speed(runtime.stack, seconds, runtime.compile, remembered.device if remembered else {})
     demand = spec.resources.demand
-    if not cluster.most_on_a_node(demand):
-        needed = ", ".join(f"{name} {amount:g}" for name, amount in demand.items())
-        say(f"waiting for a node that a trial fits on: {needed}; none has that now")
     with step(f"timing a few steps of {work.recipe.label}"):
-        found, device = time_trial(replace(work, runtime=runtime), demand, cluster)
+        found, device = time_trial(replace(work, runtime=runtime), demand, cluster, waits)
     if isinstance(runtime.stack, int) and found.stack < runtime.stack:
         say(f"out of memory: stacks of {found.stack} instead of {runtime.stack}")
     return Speed(found.stack, found.seconds_per_replica / passes(work.recipe), found.compile, device)
@@ -124,9 +124,16 @@ def settled(runtime: Runtime, remembered: Speed | None) -> Runtime:
 
 
 def time_trial(
-    work: Workload, demand: dict[str, float], cluster: Cluster
+    work: Workload, demand: dict[str, float], cluster: Cluster, waits: Callable[[], None] = lambda: None
 ) -> tuple[Calibration, dict[str, Any]]:
-    """What is fastest in a process of Ray's, and what its device is: one of the trials that train at once."""
+    """What is fastest in a process of Ray's, and what its device is: one of the trials that train at once.
+
+    Args:
+        work: What to time.
+        demand: Of a trial.
+        cluster: Where. The task is asked for at once, so that a cluster that grows by demand does.
+        waits: Is told every few seconds that no node has room.
+    """
     import ray
 
     # A GPU's share is that of its memory too; else a node's trials have all the same share of the node's.
@@ -134,9 +141,11 @@ def time_trial(
     left = -(-work.replicas // cluster.slots(demand))
     # Ray keeps processes for the next task, and with them the memory of the GPU.
     task = ray.remote(max_calls=1)(_time).options(**options(demand), name="calibrate")
-    found: tuple[Calibration, dict[str, Any]] = ray.get(
-        task.remote(work.recipe, work.context, work.data, work.runtime, left, share)
-    )
+    reference = task.remote(work.recipe, work.context, work.data, work.runtime, left, share)
+    while not ray.wait([reference], timeout=LOOK_EVERY)[0]:
+        if not cluster.most_on_a_node(demand):
+            waits()
+    found: tuple[Calibration, dict[str, Any]] = ray.get(reference)
     return found
 
 

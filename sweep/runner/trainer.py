@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from math import ceil
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from sweep.cluster import Cluster, Demand, connected, local_hardware, resolve
 from sweep.runner import manifest as manifests
 from sweep.runner import stopping
 from sweep.runner.lease import Lease
+from sweep.runner.phases import note_stop
 from sweep.runner.plan import Inventory, cut, guided, take_stock
 from sweep.runner.preflight import require_nodes
 from sweep.runner.secrets import keep_cloud_keys
@@ -32,6 +34,7 @@ from sweep.watch.loggers import make_loggers
 from trainables.data.dataset import Dataset
 from trainables.directory import DRIVER, read_manifest
 from trainables.engine.runtime import Runtime
+from trainables.phase import note_phase
 from trainables.recipe import Recipe
 from trainables.records import Context
 from trainables.storage import Store, located
@@ -39,6 +42,7 @@ from trainables.trial import Block, Failures, Job, SaveRequests, trial
 
 if TYPE_CHECKING:
     from sweep.watch.progress import Watch
+    from sweep.watch.waiting import Sayer
 
 PATIENCE = 10.0  # seconds that Ray gets to end its trials once their progress is saved
 
@@ -139,6 +143,7 @@ class Trainer:
     def _lost(self) -> None:
         """Ends the process, as Ray is about to, but not without a word."""
         self.console.show_cursor()
+        note_phase(self.store, "failed", "the Ray cluster is lost")
         self.console.print(
             "[red]stopped:[/] the Ray cluster is lost, its head answers no more; what was trained is kept,"
             f" the same command on a cluster that answers goes on with {escape(str(self.store))}",
@@ -161,6 +166,7 @@ class Trainer:
             f"{escape(str(self.store))}",
             soft_wrap=True,
         )
+        note_stop(self.store)
         with suppress(OSError):
             self.held.release()
         os._exit(stopping.exit_code())
@@ -173,8 +179,18 @@ class Trainer:
         if self._speed is None:
             runtime = Runtime(self._device, self.spec.stack, self.spec.compile, self._threads)
             work = Workload(recipe, self.context, self._data, runtime, ceil(replicas))
-            self._speed = measure(self.spec, work, cluster, self._remembered(), self._step, self._say)
+            remembered = self._remembered()
+            self._speed = measure(
+                self.spec, work, cluster, remembered, self._step, self._say, self._sayer.say
+            )
         return self._speed
+
+    @cached_property
+    def _sayer(self) -> Sayer:
+        """Says what is waited for; the same one in timing and in training, so that nothing is said twice."""
+        from sweep.watch.waiting import Sayer, lacking
+
+        return Sayer(self.store, self.console, lambda: lacking(self._connect(), self._demand))
 
     def _say(self, line: str) -> None:
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -238,6 +254,7 @@ class Trainer:
 
         from sweep.watch.gauges import Figures
         from sweep.watch.progress import Bar, Tally, Watch
+        from sweep.watch.waiting import Waiting
 
         job = Job(
             run_id=uuid.uuid4().hex,
@@ -255,6 +272,8 @@ class Trainer:
         )
         present = stock.done.size - stock.missing
         figures = Figures(self.spec.name, by_id, stock, tally, self.held.publish)
+        watchers = [watch, figures, Waiting(self.store, self._sayer)]
+        loggers = make_loggers(self.spec.loggers, self.spec.name)
         keep_cloud_keys()
         for name in ("ray.tune", "ray.train", "ray.air"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # failures are recorded
@@ -278,7 +297,7 @@ class Trainer:
                     name=self.spec.name,
                     storage_path=self._tune_dir or (None if self.spec.loggers else scratch),
                     failure_config=tune.FailureConfig(max_failures=-1),
-                    callbacks=[watch, figures, bar, *make_loggers(self.spec.loggers, self.spec.name)],
+                    callbacks=[*watchers, bar, *loggers],
                     stop=watch,
                     verbose=0,
                 ),

@@ -17,8 +17,19 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from sweep.runner import lease
-from trainables.directory import FAILURES, SPEC, Manifest, addresses, failure_path, require_manifest
+from trainables.directory import (
+    FAILURES,
+    NO_MANIFEST,
+    REPORT,
+    SPEC,
+    Manifest,
+    addresses,
+    failure_path,
+    read_manifest,
+    require_manifest,
+)
 from trainables.labels import labels
+from trainables.phase import RUNNING, Phase, read_phase
 from trainables.records import Address, RecordError, RecordFile
 from trainables.storage import Store
 
@@ -65,6 +76,7 @@ class Status:
     driver: str | None
     rate: float | None
     time_left: float | None
+    phase: Phase
 
     @property
     def done(self) -> int:
@@ -78,22 +90,29 @@ class Status:
 
     def to_json(self) -> dict[str, Any]:
         """The status as JSON values, for ``--json``."""
-        return {**asdict(self), "done": self.done, "total": self.total}
+        return {**asdict(self), "phase": self.phase.model_dump(), "done": self.done, "total": self.total}
 
 
 def status(store: Store) -> Status:
-    """Looks at a sweep directory.
+    """Looks at a sweep directory, also at one whose first run only starts.
+
+    Args:
+        store: The sweep directory.
+
+    Returns:
+        Replicas by recipe, the phase and who drives it.
 
     Raises:
         UserError: it is not a sweep directory.
     """
-    manifest = require_manifest(store)
+    driver, noted = lease.driver(store), read_phase(store)
+    if driver and not driver.alive(store):
+        driver = None
+    manifest = read_manifest(store) or (NO_MANIFEST if driver or noted else require_manifest(store))
     wanted = manifest.seed_range
     records = _records(store, manifest)
     done = {recipe_id: _seeds(found, wanted) for recipe_id, found in records.items()}
-    driver = lease.driver(store)
-    if driver and not driver.alive(store):
-        driver = None
+    all_there = all(len(seeds) == len(wanted) for seeds in done.values())
     figures: dict[str, Any] = driver.figures if driver else {}
     running = {recipe_id: now["running"] for recipe_id, now in figures.get("recipes", {}).items()}
     failures, failed = _failures(store, manifest, done, wanted)
@@ -116,7 +135,21 @@ def status(store: Store) -> Status:
         str(driver) if driver else None,
         figures.get("rate"),
         figures.get("time_left"),
+        _phase(store, noted, driver is not None, all_there),
     )
+
+
+def _phase(store: Store, noted: Phase | None, driven: bool, all_there: bool) -> Phase:
+    """The phase that was noted, where that still holds."""
+    if driven:
+        return noted if noted and noted.name in RUNNING else Phase(name="starting")
+    if noted and noted.name in RUNNING:  # whoever noted it is gone
+        return noted.model_copy(update={"name": "crashed", "detail": f"while {noted.name}"})
+    if noted and (noted.name in ("stopped", "failed") or all_there):
+        return noted
+    if not all_there:
+        return Phase(name="incomplete", address=noted and noted.address)
+    return Phase(name="complete" if store.exists(REPORT) else "trained")
 
 
 def _records(store: Store, manifest: Manifest) -> dict[str, list[Address]]:
@@ -171,14 +204,14 @@ def _failures(
 
 
 def show(console: Console, store: Store, *, watch: bool = False) -> Status:
-    """Prints the table; with ``watch``, keeps it fresh until nobody drives the sweep."""
+    """Prints the table; with ``watch``, keeps it fresh until nobody drives the sweep, its report included."""
     now = status(store)
     if not watch:
         for part in _parts(now, console):  # text is left to the terminal to wrap: a path can then be copied
             console.print(part, soft_wrap=isinstance(part, str))
         return now
     with Live(Group(*_parts(now, console)), console=console, auto_refresh=False) as live:
-        while now.driver and now.done < now.total:
+        while now.driver:
             time.sleep(REFRESH)
             now = status(store)
             live.update(Group(*_parts(now, console)), refresh=True)
@@ -231,16 +264,19 @@ def _table(now: Status, names: Iterable[str]) -> Table:
 
 
 def _headline(now: Status) -> str:
-    line = f"[bold]{escape(now.name)}[/] {now.done}/{now.total} replicas"
+    line = f"[bold]{escape(now.name)}[/] {now.done}/{now.total} replicas, {escape(str(now.phase))}"
     if now.driver:
-        speed = f", {now.rate:.2g} replicas/s" if now.rate else ""
-        left = f", {lease.age(now.time_left)} left" if now.time_left is not None else ""
+        training = now.phase.name in ("training", "waiting")
+        speed = f", {now.rate:.2g} replicas/s" if training and now.rate else ""
+        left = f", {lease.age(now.time_left)} left" if training and now.time_left is not None else ""
         return f"{line}{speed}{left}; driven by {now.driver}"
-    if now.done == now.total:
-        return f"{line}, complete"
+    if now.phase.name == "complete":
+        return line
     where = now.directory if "://" not in now.directory else "SPEC"
     spec = f"{where}/{SPEC}" if where != "SPEC" else where
-    return f"{line}; nobody drives it, go on with `{escape(f'flatleak run {spec} --out {now.directory}')}`"
+    address = f" --address {now.phase.address}" if now.phase.address else ""
+    command = f"flatleak run {spec} --out {now.directory}{address}"
+    return f"{line}; nobody drives it, go on with `{escape(command)}`"
 
 
 def _percent(value: float | None) -> str:

@@ -12,7 +12,9 @@ from urllib.error import HTTPError
 
 import pytest
 
+from sweep.runner.preflight import require_welcome
 from tests.helpers.servers import environment, free_port, wait_for
+from trainables.errors import UserError
 from trainables.records import Address
 from trainables.storage import Store
 
@@ -42,6 +44,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         dashboard = f"http://127.0.0.1:{ports['dashboard-port']}"
         wait_for(f"{dashboard}/api/version", token=token.read_text())
         env["RAY_API_SERVER_ADDRESS"] = dashboard
+        env["HEAD"] = f"127.0.0.1:{ports['port']}"
         wait_for_the_agent(env)
         yield env
     finally:
@@ -95,3 +98,24 @@ def test_without_the_token_nothing_answers(head: dict[str, str]) -> None:
     with pytest.raises(HTTPError) as refused:
         urllib.request.urlopen(request, timeout=10)
     assert refused.value.code in (401, 403)
+
+
+def test_a_driver_without_the_token_is_told_so(
+    head: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(problem: str, **env: str) -> None:
+        for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(UserError, match=f"^--address '{head['HEAD']}': the cluster {problem}") as error:
+            require_welcome(head["HEAD"], "--address")
+        assert "\n" not in str(error.value)
+        assert "dcba" not in str(error.value)
+
+    refused("wants a token; set RAY_AUTH_MODE=token", RAY_AUTH_MODE="disabled")
+    refused("refuses the token of RAY_AUTH_TOKEN;", RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="dcba" * 16)
+    nowhere = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "nowhere")}
+    refused(f"wants a token, and {tmp_path}/nowhere does not exist", **nowhere)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", head["RAY_AUTH_TOKEN_PATH"])
+    require_welcome(head["HEAD"], "--address")
