@@ -265,6 +265,8 @@ def _table(now: Status, names: Iterable[str]) -> Table:
 
 def _headline(now: Status) -> str:
     line = f"[bold]{escape(now.name)}[/] {now.done}/{now.total} replicas, {escape(str(now.phase))}"
+    if not now.recipes:  # nothing is known of it yet
+        line = f"[bold]{escape(now.directory)}[/] {escape(str(now.phase))}"
     if now.driver:
         training = now.phase.name in ("training", "waiting")
         speed = f", {now.rate:.2g} replicas/s" if training and now.rate else ""
@@ -272,8 +274,7 @@ def _headline(now: Status) -> str:
         return f"{line}{speed}{left}; driven by {now.driver}"
     if now.phase.name == "complete":
         return line
-    where = now.directory if "://" not in now.directory else "SPEC"
-    spec = f"{where}/{SPEC}" if where != "SPEC" else where
+    spec = f"{now.directory}/{SPEC}" if now.recipes and "://" not in now.directory else "SPEC"
     address = f" --address {now.phase.address}" if now.phase.address else ""
     command = f"flatleak run {spec} --out {now.directory}{address}"
     return f"{line}; nobody drives it, go on with `{escape(command)}`"

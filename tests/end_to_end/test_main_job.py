@@ -21,6 +21,7 @@ from rich.console import Console
 
 from analysis import load_sweep
 from sweep import SweepSpec, run
+from sweep.watch.status import status
 from tests.helpers.servers import environment
 from trainables.records import RecordFile
 from trainables.storage import Store
@@ -141,6 +142,7 @@ def interrupted(out: Path, settings: list[str], *, when: Callable[[str], bool]) 
     assert f"flatleak run smoke --out {out}" in shown
     assert "Traceback" not in shown
     assert not (out / "driver.json").exists()
+    assert status(Store.at(out)).phase.name == "stopped"
     return shown
 
 

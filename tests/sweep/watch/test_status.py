@@ -15,9 +15,11 @@ import pytest
 from rich.console import Console
 
 from sweep.runner import lease
+from sweep.runner.phases import note_stop, told
 from sweep.runner.plan import take_stock
 from sweep.watch.status import show, status
 from trainables.errors import UserError
+from trainables.phase import Phase, note_phase, write_phase
 from trainables.records import PER_REPLICA, Address, Context, Record, Signals, content_id, write_record
 from trainables.storage import Store
 
@@ -108,6 +110,7 @@ def test_a_driver_adds_what_runs_and_the_time_left(store: Store) -> None:
     figures = {"recipes": {SGD_ID: {"running": 4}}, "rate": 2.0, "time_left": 75.0}
     with lease.hold(store) as held:
         held.publish(figures)
+        note_phase(store, "training")
         held._write()
         now = status(store)
         assert [(r.running, r.missing) for r in now.recipes] == [(4, 0), (0, 12)]
@@ -151,6 +154,48 @@ def test_the_table_fits_the_terminal(tmp_path: Path, width: int, columns: int) -
         "label_smoothing=0.25",
     ]
     assert max(map(len, [header, sgd, *sam])) <= width
+
+
+def first_line(store: Store) -> str:
+    out = io.StringIO()
+    show(Console(file=out, width=300), store)
+    return out.getvalue().splitlines()[0]
+
+
+def test_the_phase_is_that_of_the_driver_or_how_it_ended(store: Store) -> None:
+    assert status(store).phase.name == "incomplete"
+    with lease.hold(store):
+        assert status(store).phase.name == "starting"
+        note_phase(store, "auditing", "sgd", 1, 2)
+        assert "16/32 replicas, auditing 1/2 (sgd); driven by" in first_line(store)
+    assert "crashed 1/2 (while auditing); nobody drives it" in first_line(store)
+    write_phase(store, Phase(name="training", address="head:6379"))
+    note_stop(store)
+    line = first_line(store)
+    assert "stopped (Ctrl+C while training); nobody drives it" in line
+    assert line.endswith(f"--out {store} --address head:6379`")
+    note_phase(store, "complete")
+    assert status(store).phase.name == "incomplete", "recipes or records changed since"
+
+
+def test_complete_means_that_the_report_is_there(store: Store) -> None:
+    write(store, SGD_ID, range(12, 16), 0.8)
+    write(store, SAM_ID, range(4, 16), 0.9)
+    assert status(store).phase.name == "trained"
+    store.write("report.html", b"")
+    assert first_line(store) == "mine 32/32 replicas, complete"
+    note_phase(store, "stopped", "SIGTERM while auditing")
+    assert "stopped (SIGTERM while auditing)" in first_line(store)
+
+
+def test_a_run_that_only_starts_is_known(tmp_path: Path) -> None:
+    store = Store.at(tmp_path / "new")
+    with lease.hold(store), told(store, None):
+        note_phase(store, "starting", "loading dataset digits")
+        assert "starting (loading dataset digits); driven by" in first_line(store)
+    with pytest.raises(UserError), lease.hold(store), told(store, None):
+        raise UserError("a mistake")
+    assert status(store).phase.name == "crashed", "a mistake leaves the phase of the run before"
 
 
 def test_a_truncated_record_does_not_stop_a_look(store: Store) -> None:
