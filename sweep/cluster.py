@@ -46,6 +46,19 @@ class Cluster:
         """How many trials run at once on the node that takes the most."""
         return max((_fit(node, demand) for node in _nodes()), default=0)
 
+    def machines(self) -> list[dict[str, Any]]:
+        """The nodes for people: ``id``, ``name``, ``cpus``, ``gpus`` and what these are called, ``gpu``."""
+        return [
+            {
+                "id": node["NodeID"],
+                "name": node["NodeManagerAddress"],
+                "cpus": node["Resources"].get("CPU", 0.0),
+                "gpus": node["Resources"].get("GPU", 0.0),
+                "gpu": _gpu_name(node["Resources"]),
+            }
+            for node in _alive()
+        ]
+
     def nodes(self, demand: Demand) -> list[dict[str, Any]]:
         """The nodes that a trial fits on, as Ray describes them."""
         return [node for node in _alive() if _fit(node["Resources"], demand)]
@@ -150,6 +163,12 @@ def _alive() -> list[dict[str, Any]]:
 def _nodes() -> list[Mapping[str, float]]:
     """What each node has, by Ray's names."""
     return [node["Resources"] for node in _alive()]
+
+
+def _gpu_name(resources: Mapping[str, float]) -> str:
+    """What Ray calls the GPUs of a node, such as ``H100``; ``GPU`` where it does not know."""
+    mark = "accelerator_type:"
+    return next((name.removeprefix(mark) for name in resources if name.startswith(mark)), "GPU")
 
 
 def _fit(node: Mapping[str, float], demand: Demand) -> int:

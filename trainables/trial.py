@@ -205,7 +205,7 @@ def trial(config: dict[str, int], job: Job, dataset: Any) -> None:
             return
         if attempts < ATTEMPTS and not hopeless:
             raise
-        tune.report({"failed": True, "replicas": 0.0})
+        tune.report({"failed": True, "replicas": 0.0, "reason": type(error).__name__})
 
 
 def _train(block: Block, job: Job, dataset: Any, failed_before: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
@@ -14,8 +15,10 @@ from typing import Any, NamedTuple
 from analysis.audit.sweep_audit import audit_sweep
 from analysis.report.html import page, payload, title
 from analysis.results import Tables
-from trainables.directory import NO_MANIFEST, addresses, read_manifest, require_manifest, table_path
+from trainables.directory import DRIVER, NO_MANIFEST, addresses, read_manifest, require_manifest, table_path
 from trainables.errors import UserError
+from trainables.pace import pace
+from trainables.phase import read_phase
 from trainables.storage import Store, as_store
 
 HOST = "127.0.0.1"
@@ -38,6 +41,33 @@ def progress(store: Store) -> Progress:
     return Progress(len(done), len(manifest.recipes) * len(wanted))
 
 
+class Driven:
+    """What the driver of a sweep says of itself, while its lease changes.
+
+    Args:
+        store: The sweep directory.
+        patience: Seconds without a change until the driver counts as gone.
+    """
+
+    def __init__(self, store: Store, patience: float = 60.0) -> None:
+        self._store, self._patience = store, patience
+        self._lease, self._changed = b"", time.monotonic()
+
+    def words(self) -> str:
+        """The phase, and the nodes, pace, retries and failures; empty where nobody drives."""
+        try:
+            lease = self._store.read(DRIVER)
+            figures = json.loads(lease)["figures"]
+        except (OSError, ValueError, KeyError):
+            return ""
+        if lease != self._lease:
+            self._lease, self._changed = lease, time.monotonic()
+        if time.monotonic() - self._changed > self._patience:
+            return ""
+        phase = read_phase(self._store)
+        return ", ".join([*([str(phase)] if phase else []), *pace(figures)])
+
+
 class Live:
     """What the page sees now: progress, the packed results of the last audit, and their version."""
 
@@ -46,6 +76,7 @@ class Live:
         self.progress, self.version, self.note = progress(store), "", "Waiting for records"
         self.chunks: dict[str, str] = {}
         self._audited = 0
+        self._driver = Driven(store)
 
     def refresh(self) -> None:
         """Audits when there are more replicas than at the last audit; a failure is told, never raised."""
@@ -78,8 +109,9 @@ class Live:
         self.version = f"{replicas}-{hash(tuple(self.chunks.values())) & 0xFFFFFFFF:x}"
 
     def status(self) -> dict[str, Any]:
-        """Progress, the version of the results, and a note, as JSON values."""
-        return {**self.progress._asdict(), "version": self.version, "note": self.note}
+        """Progress, the version of the results, a note, and what the driver says, as JSON values."""
+        note = ". ".join(part for part in (self.note, self._driver.words()) if part)
+        return {**self.progress._asdict(), "version": self.version, "note": note}
 
 
 class LiveServer:

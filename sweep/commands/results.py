@@ -44,6 +44,7 @@ def audit(
     show_code({"--attack": attack})
     from analysis.report.html import write_report
     from sweep.runner.launch import say_audited
+    from sweep.runner.phases import note_audit
     from trainables.storage import as_store
 
     if source.endswith(".npz") or Path(source).is_file():
@@ -64,6 +65,7 @@ def audit(
             results = audit_sweep(store, attacks=attack or None, execute=execute)
     say_audited(errors, results)
     path = write_report(store)
+    note_audit(store)
     for warning in results.manifest.data.get("warnings", []):
         errors.print(f"[yellow]warning:[/] {escape(warning)}", soft_wrap=True, highlight=False)
     if as_json:

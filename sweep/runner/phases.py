@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from sweep.runner import stopping
+from sweep.runner import lease, stopping
 from trainables.directory import PHASE, REPORT
 from trainables.errors import UserError, first_line
 from trainables.phase import RUNNING, Phase, note_phase, read_phase, write_phase
@@ -69,6 +69,17 @@ def noting_audits(store: Store, publish: Callable[[dict[str, Any]], None]) -> Ca
         note_phase(store, "auditing", done=figures["audited"], total=figures["to_audit"])
 
     return tell
+
+
+def note_audit(store: Store) -> None:
+    """Notes that a sweep was audited by itself, unless a run drives it, which notes its own phases.
+
+    Args:
+        store: The sweep directory.
+    """
+    driver = lease.driver(store)
+    if read_phase(store) is not None and not (driver and driver.alive(store)):
+        note_phase(store, "complete")
 
 
 def conclude(store: Store, trained: Trained, *, audited: bool) -> None:

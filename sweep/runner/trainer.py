@@ -252,6 +252,7 @@ class Trainer:
     ) -> Trained:
         from ray import tune
 
+        from sweep.watch.events import Events
         from sweep.watch.gauges import Figures
         from sweep.watch.progress import Bar, Tally, Watch
         from sweep.watch.waiting import Waiting
@@ -271,8 +272,9 @@ class Trainer:
             SaveRequests(job.run_id),
         )
         present = stock.done.size - stock.missing
-        figures = Figures(self.spec.name, by_id, stock, tally, self.held.publish)
-        watchers = [watch, figures, Waiting(self.store, self._sayer)]
+        events = Events(watch, self._connect(), self._demand)
+        figures = Figures(self.spec.name, by_id, stock, tally, events, self.held.publish)
+        watchers = [watch, events, figures, Waiting(self.store, self._sayer)]
         loggers = make_loggers(self.spec.loggers, self.spec.name)
         keep_cloud_keys()
         for name in ("ray.tune", "ray.train", "ray.air"):

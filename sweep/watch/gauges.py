@@ -13,6 +13,7 @@ from typing import Any
 from ray.util.metrics import Gauge
 
 from sweep.runner.plan import Inventory
+from sweep.watch.events import Events
 from sweep.watch.progress import Live, Tally
 from trainables.labels import labels
 from trainables.recipe import Recipe
@@ -29,7 +30,16 @@ BY_RECIPE = {
 }
 BY_SWEEP = {
     "rate": ("flatleak_replicas_per_second", "Replicas trained a second since this run began."),
+    "per_hour": ("flatleak_replicas_per_hour", "Replicas trained an hour in the last minutes."),
+    "gpu_seconds": ("flatleak_gpu_seconds", "Seconds that trials held GPUs in this run, by their shares."),
     "time_left": ("flatleak_time_left_seconds", "Seconds to the end at the speed so far."),
+}
+BY_REASON = {
+    "retries": (
+        "flatleak_retries",
+        "Attempts at blocks that failed in this run, with another to follow.",
+    ),
+    "failures": ("flatleak_failures", "Blocks given up in this run."),
 }
 
 
@@ -41,6 +51,7 @@ class Figures(Live):
         recipes: by recipe_id.
         stock: what there was before this run.
         tally: what has happened to each block.
+        events: what was used, and what went wrong.
         publish: gets every new set of figures, e.g. the lease's.
     """
 
@@ -50,9 +61,10 @@ class Figures(Live):
         recipes: Mapping[str, Recipe],
         stock: Inventory,
         tally: Tally,
+        events: Events,
         publish: Callable[[dict[str, Any]], None],
     ) -> None:
-        self._sweep, self._tally, self._publish = sweep, tally, publish
+        self._sweep, self._tally, self._events, self._publish = sweep, tally, events, publish
         self._labels = dict(zip(recipes, labels(r.knobs for r in recipes.values()), strict=True))
         self._present = dict(zip(stock.recipe_ids, stock.done.sum(axis=1).tolist(), strict=True))
         self._seeds = len(stock.seeds)
@@ -61,6 +73,9 @@ class Figures(Live):
         self._last = 0.0
         self._by_recipe = {
             key: Gauge(*about, tag_keys=("sweep", "recipe")) for key, about in BY_RECIPE.items()
+        }
+        self._by_reason = {
+            key: Gauge(*about, tag_keys=("sweep", "reason")) for key, about in BY_REASON.items()
         }
         self._by_sweep = {key: Gauge(*about, tag_keys=("sweep",)) for key, about in BY_SWEEP.items()}
 
@@ -100,6 +115,9 @@ class Figures(Live):
         for key, gauge in self._by_sweep.items():
             if figures[key] is not None:
                 gauge.set(figures[key], tags={"sweep": self._sweep})
+        for key, by_reason in self._by_reason.items():
+            for reason, number in figures[key].items():
+                by_reason.set(number, tags={"sweep": self._sweep, "reason": reason})
         self._publish(figures)
 
     def figures(self) -> dict[str, Any]:
@@ -118,7 +136,15 @@ class Figures(Live):
             }
             missing = self._seeds - sum(states.values())
             recipes[recipe_id] = {**states, "missing": missing, **self._latest[recipe_id]}
-        return {"recipes": recipes, "rate": tally.rate, "time_left": tally.time_left}
+        now = tally.rate_now
+        return {
+            "recipes": recipes,
+            "rate": tally.rate,
+            "rate_now": now,
+            "per_hour": 3600 * now,
+            "time_left": tally.time_left,
+            **self._events.figures(),
+        }
 
     def _count(self, blocks: set[int]) -> dict[str, int]:
         counts: dict[str, int] = {}

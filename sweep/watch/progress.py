@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +23,7 @@ from rich.text import Text
 
 from trainables.trial import Block, SaveRequests
 
+RECENT = 300.0  # seconds that "now" looks back
 LINE_EVERY = 30.0  # seconds between lines where the output is no terminal
 
 
@@ -34,6 +36,7 @@ class Tally:
         self.replicas = [0.0] * len(blocks)
         self.finished: set[int] = set()
         self.failed: set[int] = set()
+        self._seen = deque([(self.started, 0.0)])
         self._cost = [seconds[block.address.recipe_id] for block in blocks]
         self.total = sum(len(block) for block in blocks)
 
@@ -46,6 +49,16 @@ class Tally:
     def rate(self) -> float:
         """Replicas a second since the start."""
         return self.trained / max(time.monotonic() - self.started, 1e-9)
+
+    @property
+    def rate_now(self) -> float:
+        """Replicas a second in the last minutes."""
+        now = time.monotonic()
+        self._seen.append((now, self.trained))
+        while now - self._seen[0][0] > RECENT and len(self._seen) > 2:
+            self._seen.popleft()
+        begin, trained = self._seen[0]
+        return max(self.trained - trained, 0.0) / max(now - begin, 1e-9)
 
     @property
     def failures(self) -> int:
@@ -86,6 +99,7 @@ class Watch(Live, Stopper):
         self._draining: set[str] = set()
         self._looked = 0.0
         self._actors: dict[int, str] = {}
+        self._nodes: dict[str, str] = {}  # by actor
         self.died_on: dict[int, list[str]] = {}
         self.fatal: str | None = None
 
@@ -145,6 +159,17 @@ class Watch(Live, Stopper):
         if self.deaths(block) >= self.DEATHS:
             event["trial"].max_failures = 0  # the next death is the last
 
+    def node_of(self, block: int) -> str:
+        """The id of the node that trains a block; empty where Ray does not know.
+
+        Args:
+            block: Its index.
+        """
+        actor = self._actors.get(block, "")
+        if not self._nodes.get(actor):
+            self._nodes[actor] = _node_of(actor)
+        return self._nodes[actor]
+
     def deaths(self, block: int) -> int:
         """How often processes of this block died on nodes that live on."""
         import ray
@@ -157,15 +182,21 @@ class Watch(Live, Stopper):
         block, trial = _block(event), event["trial"]
         self.tally.failed.add(block)
         self.tally.finished.add(block)
-        self._give_up(self.tally.blocks[block], _latest_error(trial))
+        self._give_up(self.tally.blocks[block], latest_error(trial))
 
 
 def _block(event: Mapping[str, Any]) -> int:
     return int(event["trial"].config["block"])
 
 
-def _latest_error(trial: Any) -> str:
-    """The latest of the errors that Tune appends; ``get_error`` may look where they are not copied yet."""
+def latest_error(trial: Any) -> str:
+    """The latest error of a trial, of those that Tune appends to a file.
+
+    The trial's own ``get_error`` looks where they are not copied yet.
+
+    Args:
+        trial: Tune's.
+    """
     try:
         return Path(trial.error_file).read_text().rpartition("Failure # ")[2].partition("\n")[2].strip()
     except OSError as error:

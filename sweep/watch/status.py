@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rich.console import Console, Group
@@ -29,6 +29,7 @@ from trainables.directory import (
     require_manifest,
 )
 from trainables.labels import labels
+from trainables.pace import PACE, pace
 from trainables.phase import RUNNING, Phase, read_phase
 from trainables.records import Address, RecordError, RecordFile
 from trainables.storage import Store
@@ -77,6 +78,7 @@ class Status:
     rate: float | None
     time_left: float | None
     phase: Phase
+    pace: dict[str, Any] = field(default_factory=dict)
 
     @property
     def done(self) -> int:
@@ -136,6 +138,7 @@ def status(store: Store) -> Status:
         figures.get("rate"),
         figures.get("time_left"),
         _phase(store, noted, driver is not None, all_there),
+        {key: figures[key] for key in PACE if key in figures},
     )
 
 
@@ -219,7 +222,8 @@ def show(console: Console, store: Store, *, watch: bool = False) -> Status:
 
 
 def _parts(now: Status, console: Console) -> list[Table | str]:
-    parts: list[Table | str] = [_headline(now), _fitting(now, console)]
+    words = ", ".join(pace(now.pace))
+    parts: list[Table | str] = [_headline(now), *([escape(words)] if words else []), _fitting(now, console)]
     for failure in now.failures:
         parts.append(
             f"[red]given up:[/] {escape(failure.block)} after {failure.attempts} attempts: "

@@ -75,17 +75,20 @@ class Waiting(Live):
         self._phase = ""
 
     def on_trial_start(self, *_: Any, **event: Any) -> None:
+        """A trial runs."""
         self._running.add(event["trial"].trial_id)
         self._sayer.reset()
         self._note("training")
 
     def on_trial_complete(self, *_: Any, **event: Any) -> None:
+        """A trial runs no more."""
         self._running.discard(event["trial"].trial_id)
         self._since = time.monotonic()
 
     on_trial_error = on_trial_recover = on_trial_complete
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
+        """Says what is waited for, where nothing has run for a while."""
         if not self._running and time.monotonic() - self._since > SOON:
             self._phase = "waiting"
             self._sayer.say()

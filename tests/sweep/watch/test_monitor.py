@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sweep.watch.gauges import BY_RECIPE, BY_SWEEP
+from sweep.watch.gauges import BY_REASON, BY_RECIPE, BY_SWEEP
 from sweep.watch.monitor import DASHBOARD, monitor
 from trainables.errors import UserError
 
@@ -52,7 +52,7 @@ def test_a_running_ray_gets_the_dashboard_where_its_grafana_looks(tmp_path: Path
 def test_every_metric_is_shown_and_every_shown_metric_exists() -> None:
     dashboard = DASHBOARD.read_text()
     shown = {name.removeprefix("ray_") for name in re.findall(r"ray_flatleak_\w+", dashboard)}
-    assert shown == {name for name, _ in (*BY_RECIPE.values(), *BY_SWEEP.values())}
+    assert shown == {name for name, _ in (*BY_RECIPE.values(), *BY_SWEEP.values(), *BY_REASON.values())}
     panels = json.loads(dashboard)["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     for panel in panels:
