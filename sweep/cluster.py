@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweep.runner import stopping
+from sweep.runner.brief import brief
 from sweep.runner.head_watch import patience, watched
 from sweep.runner.preflight import require_listening, require_welcome
 from trainables.errors import UserError
@@ -30,6 +31,7 @@ QUIET = {
 
 Demand = dict[str, float]  # of a trial: "cpu", "gpu" and custom resources by their names
 RAY_NAMES = {"cpu": "CPU", "gpu": "GPU"}
+LEFT_OUT: set[str] = set()  # ids of nodes that this process places no trial on; Tune copies all but globals
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,22 @@ class Cluster:
 
     url: str | None
 
+    @property
+    def _resources(self) -> list[Mapping[str, float]]:
+        """What each node has, by Ray's names."""
+        return [node["Resources"] for node in self.present()]
+
+    def present(self) -> list[dict[str, Any]]:
+        """The nodes that live and are not left out, as Ray describes them."""
+        return [node for node in _alive() if node["NodeID"] not in LEFT_OUT]
+
     def slots(self, demand: Demand) -> int:
         """How many trials run at once, on all nodes."""
-        return max(sum(_fit(node, demand) for node in _nodes()), 1)
+        return max(sum(_fit(node, demand) for node in self._resources), 1)
 
     def most_on_a_node(self, demand: Demand) -> int:
         """How many trials run at once on the node that takes the most."""
-        return max((_fit(node, demand) for node in _nodes()), default=0)
+        return max((_fit(node, demand) for node in self._resources), default=0)
 
     def machines(self) -> list[dict[str, Any]]:
         """The nodes for people: ``id``, ``name``, ``cpus``, ``gpus`` and what these are called, ``gpu``."""
@@ -56,16 +67,16 @@ class Cluster:
                 "gpus": node["Resources"].get("GPU", 0.0),
                 "gpu": _gpu_name(node["Resources"]),
             }
-            for node in _alive()
+            for node in self.present()
         ]
 
     def nodes(self, demand: Demand) -> list[dict[str, Any]]:
         """The nodes that a trial fits on, as Ray describes them."""
-        return [node for node in _alive() if _fit(node["Resources"], demand)]
+        return [node for node in self.present() if _fit(node["Resources"], demand)]
 
     def hardware(self, demand: Demand) -> dict[str, Any]:
         """What the manifest says of the hardware: this host's, the nodes, and how many trials fit at once."""
-        return {**local_hardware(), "nodes": len(_nodes()), "slots": self.slots(demand)}
+        return {**local_hardware(), "nodes": len(self._resources), "slots": self.slots(demand)}
 
 
 @contextmanager
@@ -83,8 +94,9 @@ def connected(address: str | None, on_lost: Callable[[], None] = lambda: None) -
     import ray
 
     mine = not ray.is_initialized()
+    LEFT_OUT.clear()
     _require_head(address, greet=mine)
-    with redirect_stdout(sys.stderr):
+    with redirect_stdout(sys.stderr), brief():
         try:
             if mine:
                 _start(resolve(address), _source(address))
@@ -158,11 +170,6 @@ def _alive() -> list[dict[str, Any]]:
     import ray
 
     return [node for node in ray.nodes() if node["Alive"]]
-
-
-def _nodes() -> list[Mapping[str, float]]:
-    """What each node has, by Ray's names."""
-    return [node["Resources"] for node in _alive()]
 
 
 def _gpu_name(resources: Mapping[str, float]) -> str:

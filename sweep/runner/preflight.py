@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ GREETING = 60.0  # seconds for a head to let a client in; one that is none is fo
 SETTLE = 5.0  # seconds until a network file system shows a new file everywhere
 PACKAGE = ("flatleak", "trainables")  # the distribution, and a module of it
 
-Look = Callable[[str, str, Sequence[str], float], dict[str, Any]]
+Look = Callable[[str, str, Sequence[str], float, str], dict[str, Any]]
 
 
 def require_listening(address: str, source: str) -> None:
@@ -97,43 +99,75 @@ def _token_problem() -> str:
     return f"the cluster refuses the token of {kept}; expected that of the head's ~/.ray/auth_token"
 
 
-def require_nodes(
-    nodes: Sequence[Mapping[str, Any]],
-    shared: Mapping[str, Path],
-    *,
-    package: tuple[str, str] = PACKAGE,
-    answer: float = ANSWER,
-    settle: float = SETTLE,
-) -> None:
-    """Asks every node, by one tiny task each, for this release, this Python and the shared files.
+@dataclass(frozen=True)
+class Check:
+    """What every node must have: this release, this Python, the shared files, a device that works.
 
     Args:
-        nodes: as ``ray.nodes()`` describes them.
-        shared: files that every node must see, by the option that names their folder.
-        package: a distribution and a module of it, which nodes must have in the version that is here.
-        answer: seconds for all to answer.
-        settle: seconds that a node waits for a file to appear.
+        shared: Files that every node must see, by the option that names their folder.
+        device: What trials train on.
+        package: A distribution and a module of it, which nodes must have in the version that is here.
+        settle: Seconds that a node waits for a file to appear.
+    """
+
+    shared: Mapping[str, Path]
+    device: str = "cpu"
+    package: tuple[str, str] = PACKAGE
+    settle: float = SETTLE
+
+    def ask(self, node: Mapping[str, Any]) -> Any:
+        """Starts a tiny task on a node that looks around there.
+
+        Args:
+            node: As ``ray.nodes()`` describes it.
+
+        Returns:
+            The task's reference, for `problem`.
+        """
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        paths = [str(path) for path in self.shared.values()]
+        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        # The process has looked at all GPUs of the node; the next task gets one that has not.
+        task = ray.remote(num_cpus=0, max_retries=0, max_calls=1)(_look()).options(
+            scheduling_strategy=there, name="flatleak look at a node"
+        )
+        return task.remote(*self.package, paths, self.settle, self.device)
+
+    @cached_property
+    def here(self) -> dict[str, Any]:
+        """What the driver has."""
+        return _look()(*self.package, [], 0.0, "cpu")
+
+    def problem(self, reference: Any) -> str | None:
+        """What a node lacks, once its task has answered; None where nothing.
+
+        Args:
+            reference: Of the task.
+        """
+        return _problem(reference, self.here, self.shared)
+
+
+def require_nodes(nodes: Sequence[Mapping[str, Any]], check: Check, *, answer: float = ANSWER) -> None:
+    """Asks every node, by one tiny task each, for what trials need.
+
+    Args:
+        nodes: As ``ray.nodes()`` describes them.
+        check: What each must have.
+        answer: Seconds for all to answer.
 
     Raises:
         UserError: names the first node that lacks something, and what.
     """
     import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    look, paths = _look(), [str(path) for path in shared.values()]
-    here = look(*package, [], settle)
-    task = ray.remote(num_cpus=0, max_retries=0)(look)
-    asked = {}
-    for node in nodes:
-        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        asked[task.options(scheduling_strategy=there).remote(*package, paths, settle)] = node
+    asked = {check.ask(node): node for node in nodes}
     if not asked:
         return
     answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=answer)
     found = {
-        _name(node): _problem(reference, here, shared)
-        if reference in answered
-        else f"does not answer within {answer:g} s"
+        node_name(node): check.problem(reference) if reference in answered else silent(answer)
         for reference, node in asked.items()
     }
     bad = {name: problem for name, problem in found.items() if problem}
@@ -143,10 +177,21 @@ def require_nodes(
         raise UserError(f"node {name}: {problem}{more}")
 
 
+def silent(seconds: float) -> str:
+    """What to say of a node that has not answered.
+
+    Args:
+        seconds: That it had.
+    """
+    return f"does not answer within {seconds:g} s"
+
+
 def _look() -> Look:
     """The task. As an inner function it travels by value, so that a node without flatleak runs it, too."""
 
-    def look(distribution: str, module: str, paths: Sequence[str], settle: float) -> dict[str, Any]:
+    def look(
+        distribution: str, module: str, paths: Sequence[str], settle: float, device: str
+    ) -> dict[str, Any]:
         import importlib
         import importlib.metadata
         import os
@@ -165,13 +210,31 @@ def _look() -> Look:
         end = time.monotonic() + settle
         while (unseen := [p for p in paths if not os.path.exists(p)]) and time.monotonic() < end:
             time.sleep(0.2)
+        useless = None
+        if device.startswith("cuda") and missing is None:
+            os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # which Ray empties for a task without a GPU
+            import torch
+
+            if not torch.cuda.is_available():
+                useless = f"torch {torch.__version__} finds no CUDA device there"
         python = ".".join(platform.python_version_tuple()[:2])
-        return {"missing": missing, "version": version, "python": python, "unseen": unseen}
+        return {
+            "missing": missing,
+            "version": version,
+            "python": python,
+            "unseen": unseen,
+            "useless": useless,
+        }
 
     return look
 
 
-def _name(node: Mapping[str, Any]) -> str:
+def node_name(node: Mapping[str, Any]) -> str:
+    """A node for people: its address and the first letters of its id.
+
+    Args:
+        node: As ``ray.nodes()`` describes it.
+    """
     return f"{node['NodeManagerAddress']} ({node['NodeID'][:8]})"
 
 
@@ -194,6 +257,8 @@ def _problem(reference: Any, here: Mapping[str, Any], shared: Mapping[str, Path]
         )
     if there["version"] != here["version"]:
         return f"it has flatleak {there['version']}, this is {here['version']}; expected the same"
+    if there.get("useless"):
+        return f"{there['useless']}, and trials ask for a GPU; see `nvidia-smi` and the driver on that node"
     for option, path in shared.items():
         if str(path) in there["unseen"]:
             return (

@@ -120,10 +120,16 @@ def apart() -> Iterator[None]:
     class Apart(original):  # type: ignore[misc, valid-type]
         def __init__(self, *arguments: Any, preexec_fn: Callable[[], None], **options: Any) -> None:
             def prepare() -> None:
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+                signal.signal(signal.SIGINT, signal.SIG_IGN)  # forgets one that came before the own group
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
+                signal.pthread_sigmask(signal.SIG_SETMASK, before - {signal.SIGTERM})
                 preexec_fn()
 
-            super().__init__(*arguments, preexec_fn=prepare, process_group=0, **options)
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                super().__init__(*arguments, preexec_fn=prepare, process_group=0, **options)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     services.ConsolePopen = Apart  # type: ignore[assignment, misc]
     try:

@@ -25,7 +25,7 @@ from sweep.runner import stopping
 from sweep.runner.lease import Lease
 from sweep.runner.phases import note_stop
 from sweep.runner.plan import Inventory, cut, guided, take_stock
-from sweep.runner.preflight import require_nodes
+from sweep.runner.preflight import Check, require_nodes
 from sweep.runner.secrets import keep_cloud_keys
 from sweep.runner.stages import named, step
 from sweep.runner.timing import Speed, Workload, measure, passes, remembered
@@ -125,9 +125,8 @@ class Trainer:
             with self._step("starting Ray" if not self.address else f"connecting to {self.address}"):
                 self._cluster = self._open.enter_context(connected(self.address, self._lost))
             if resolve(self.address) != "local":
-                shared = {"--out": self.store.local / DRIVER} if self.store.local else {}
                 with self._step("asking every node for what trials need"):
-                    require_nodes(self._cluster.nodes(self._demand), shared)
+                    require_nodes(self._cluster.nodes(self._demand), self._check)
             if self._cluster.url:
                 self.console.print(f"Ray dashboard: {self._cluster.url}", highlight=False)
             with self._step("putting the data where trials read them"):
@@ -184,6 +183,12 @@ class Trainer:
                 self.spec, work, cluster, remembered, self._step, self._say, self._sayer.say
             )
         return self._speed
+
+    @property
+    def _check(self) -> Check:
+        """What a node must have."""
+        shared = {"--out": self.store.local / DRIVER} if self.store.local else {}
+        return Check(shared, self._device)
 
     @cached_property
     def _sayer(self) -> Sayer:
@@ -252,8 +257,10 @@ class Trainer:
     ) -> Trained:
         from ray import tune
 
+        from sweep.runner.placement import placed
         from sweep.watch.events import Events
         from sweep.watch.gauges import Figures
+        from sweep.watch.joining import Joining
         from sweep.watch.progress import Bar, Tally, Watch
         from sweep.watch.waiting import Waiting
 
@@ -274,7 +281,8 @@ class Trainer:
         present = stock.done.size - stock.missing
         events = Events(watch, self._connect(), self._demand)
         figures = Figures(self.spec.name, by_id, stock, tally, events, self.held.publish)
-        watchers = [watch, events, figures, Waiting(self.store, self._sayer)]
+        joining = Joining(self._connect(), self._demand, self._check, watch, self._say)
+        watchers = [watch, joining, events, figures, Waiting(self.store, self._sayer)]
         loggers = make_loggers(self.spec.loggers, self.spec.name)
         keep_cloud_keys()
         for name in ("ray.tune", "ray.train", "ray.air"):
@@ -282,6 +290,7 @@ class Trainer:
         with (
             tempfile.TemporaryDirectory(prefix="flatleak-tune-") as scratch,
             named(self.store, "training"),
+            placed(),
             Bar(self.console, tally, present) as bar,
             stopping.softly(lambda: self._stop(watch)),
         ):

@@ -21,6 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from sweep.cluster import LEFT_OUT
 from trainables.trial import Block, SaveRequests
 
 RECENT = 300.0  # seconds that "now" looks back
@@ -99,6 +100,7 @@ class Watch(Live, Stopper):
         self._draining: set[str] = set()
         self._looked = 0.0
         self._actors: dict[int, str] = {}
+        self._handles: dict[int, Any] = {}
         self._nodes: dict[str, str] = {}  # by actor
         self.died_on: dict[int, list[str]] = {}
         self.fatal: str | None = None
@@ -148,7 +150,9 @@ class Watch(Live, Stopper):
 
     def on_trial_start(self, *_: Any, **event: Any) -> None:
         """Note which actor trains the block."""
-        self._actors[_block(event)] = event["trial"].temporary_state.ray_actor._actor_id.hex()
+        actor = event["trial"].temporary_state.ray_actor
+        self._actors[_block(event)] = actor._actor_id.hex()
+        self._handles[_block(event)] = actor
 
     def on_trial_recover(self, *_: Any, **event: Any) -> None:
         """A process died or an attempt failed, on a node that Ray may only later find to be lost."""
@@ -170,11 +174,23 @@ class Watch(Live, Stopper):
             self._nodes[actor] = _node_of(actor)
         return self._nodes[actor]
 
-    def deaths(self, block: int) -> int:
-        """How often processes of this block died on nodes that live on."""
+    def evict(self, node: str) -> None:
+        """Ends the trials on a node that is left out; Tune starts them again elsewhere.
+
+        Args:
+            node: Its id.
+        """
         import ray
 
-        lost = {node["NodeID"] for node in ray.nodes() if not node["Alive"]}
+        for block, handle in self._handles.items():
+            if block not in self.tally.finished and self.node_of(block) == node:
+                ray.kill(handle)
+
+    def deaths(self, block: int) -> int:
+        """How often processes of this block died on nodes that live on and are good for trials."""
+        import ray
+
+        lost = LEFT_OUT | {node["NodeID"] for node in ray.nodes() if not node["Alive"]}
         return sum(node not in lost for node in self.died_on.get(block, []))
 
     def on_trial_error(self, *_: Any, **event: Any) -> None:

@@ -20,6 +20,7 @@ from sweep.commands import app
 from sweep.runner import estimate as estimating
 from sweep.runner.estimate import SIMULATED, estimate, record_bytes
 from sweep.runner.timing import Workload, passes
+from tests.helpers.nodes import nodes
 from tests.helpers.simulated_records import simulate
 from trainables.engine.calibration import Calibration
 from trainables.errors import UserError
@@ -45,7 +46,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> list[Workload]:
         return Calibration(4, 20.0), {"gpu": "G"}
 
     monkeypatch.setattr(estimating, "time_trial", time_trial)
-    monkeypatch.setattr(cluster, "_nodes", lambda: 2 * [{"CPU": 8.0, "GPU": 1.0}])
+    monkeypatch.setattr(cluster, "_alive", lambda: nodes(*2 * [{"CPU": 8.0, "GPU": 1.0}]))
     return times
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sweep.runner.preflight import _problem, require_listening, require_nodes
+from sweep.runner.preflight import Check, _problem, require_listening, require_nodes
 from tests.helpers.servers import free_port
 from trainables.errors import UserError
 
@@ -34,13 +34,15 @@ def test_every_node_is_asked(tmp_path: Path) -> None:
     seen = tmp_path / "out" / "driver.json"
     seen.parent.mkdir()
     seen.write_text("{}")
-    require_nodes(nodes, {"--out": seen})
-    require_nodes([], {"--out": seen})
+    require_nodes(nodes, Check({"--out": seen}))
+    require_nodes([], Check({"--out": seen}))
     name = rf"^node {nodes[0]['NodeManagerAddress']} \({nodes[0]['NodeID'][:8]}\): "
     with pytest.raises(UserError, match=f"{name}--out {tmp_path}/nowhere is not seen there"):
-        require_nodes(nodes, {"--out": tmp_path / "nowhere" / "driver.json"}, settle=0)
+        require_nodes(nodes, Check({"--out": tmp_path / "nowhere" / "driver.json"}, settle=0))
     with pytest.raises(UserError, match=f"{name}flatleak cannot be imported there .ModuleNotFoundError"):
-        require_nodes(nodes, {}, package=("flatleak", "no_such_module"))
+        require_nodes(nodes, Check({}, package=("flatleak", "no_such_module")))
+    with pytest.raises(UserError, match=f"{name}torch .* finds no CUDA device there"):
+        require_nodes(nodes, Check({}, device="cuda"))
 
 
 @pytest.mark.usefixtures("ray_session")

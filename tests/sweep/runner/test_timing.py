@@ -16,6 +16,7 @@ from sweep.cluster import Cluster
 from sweep.runner import timing
 from sweep.runner.timing import Speed, Workload
 from sweep.runner.trainer import Trainer
+from tests.helpers.nodes import nodes
 from trainables import Recipe
 from trainables.data.dataset import load_dataset
 from trainables.engine.calibration import Calibration
@@ -39,7 +40,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Workload, Any]]:
         return Calibration(4, 1.0, "default"), {"gpu": "G"}
 
     monkeypatch.setattr(timing, "time_trial", timed)
-    monkeypatch.setattr(cluster, "_nodes", lambda: [{"CPU": 2.0}, {"CPU": 8.0}])
+    monkeypatch.setattr(cluster, "_alive", lambda: nodes({"CPU": 2.0}, {"CPU": 8.0}))
     return times
 
 

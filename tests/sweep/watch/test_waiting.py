@@ -13,6 +13,7 @@ from sweep import cluster
 from sweep.cluster import Cluster
 from sweep.watch import waiting
 from sweep.watch.waiting import Sayer, Waiting, lacking
+from tests.helpers.nodes import nodes
 from trainables.phase import read_phase
 from trainables.storage import Store
 
@@ -26,7 +27,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def test_what_no_node_has_is_told_from_what_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "_nodes", lambda: [{"CPU": 2.0}, {"CPU": 8.0}])
+    monkeypatch.setattr(cluster, "_alive", lambda: nodes({"CPU": 2.0}, {"CPU": 8.0}))
     assert lacking(Cluster(None), {"cpu": 2}) == "for a node to be free; a trial asks for cpu 2"
     none = "for a node that a trial fits on: cpu 2, gpu 1; none has that now"
     assert lacking(Cluster(None), {"cpu": 2, "gpu": 1}) == none

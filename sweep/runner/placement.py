@@ -1,0 +1,67 @@
+"""Keeps trials off nodes that are left out, also those trials that Tune already asked resources for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ray._raylet import RAY_NODE_ID_KEY  # type: ignore[attr-defined]
+from ray.air.execution import PlacementGroupResourceManager
+from ray.tune.execution import tune_controller
+from ray.util.placement_group import placement_group
+
+from sweep.cluster import LEFT_OUT
+
+
+class Placement(PlacementGroupResourceManager):
+    """Asks for a trial's resources on any node that is not left out.
+
+    Nodes are excluded, never listed, so that a cluster may still grow by what waits.
+    """
+
+    def __init__(self, update_interval_s: float = 0.1) -> None:
+        super().__init__(update_interval_s)
+        self._excluded = frozenset(LEFT_OUT)
+
+    def request_resources(self, resource_request: Any) -> None:
+        """Asks Ray for a trial's resources, as the base class does where no node is left out.
+
+        Args:
+            resource_request: Tune's.
+        """
+        if not self._excluded:
+            super().request_resources(resource_request)
+            return
+        bundles = resource_request.bundles
+        elsewhere = {RAY_NODE_ID_KEY: f"!in({','.join(sorted(self._excluded))})"}
+        group = placement_group(
+            bundles, strategy=resource_request.strategy, bundle_label_selector=[elsewhere] * len(bundles)
+        )
+        self._pg_to_request[group] = resource_request
+        self._request_to_staged_pgs[resource_request].add(group)
+        ready = group.ready()
+        self._staging_future_to_pg[ready] = group
+        self._pg_to_staging_future[group] = ready
+
+    def update_state(self) -> None:
+        """Takes back what was asked before a node was left out, and asks anew."""
+        if self._excluded != LEFT_OUT:
+            self._excluded = frozenset(LEFT_OUT)
+            staged = {request: len(groups) for request, groups in self._request_to_staged_pgs.items()}
+            for request, number in staged.items():
+                for _ in range(number):
+                    self.cancel_resource_request(request)
+                    self.request_resources(request)
+        super().update_state()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def placed() -> Iterator[None]:
+    """Lets Tune place trials so while the block lasts; it has no option for that."""
+    name = PlacementGroupResourceManager.__name__
+    setattr(tune_controller, name, Placement)
+    try:
+        yield
+    finally:
+        setattr(tune_controller, name, PlacementGroupResourceManager)
