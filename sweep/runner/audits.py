@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from sweep.cluster import connected
-from sweep.runner.preflight import require_nodes
+from sweep.runner.preflight import Check, require_nodes
 from sweep.runner.stages import named
 from sweep.watch.progress import LINE_EVERY, clock
 from trainables.directory import MANIFEST
@@ -87,7 +87,7 @@ def auditing(store: Store, address: str | None, console: Console) -> Iterator[Ex
         return
     with named(None, "auditing"), connected(address) as cluster:
         shared = {"DIR": store.local / MANIFEST} if store.local else {}
-        require_nodes(cluster.nodes({"cpu": 1.0}), shared)
+        require_nodes(cluster.nodes({"cpu": 1.0}), Check(shared))
         yield shown(on_cluster, console)
 
 

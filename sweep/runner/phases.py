@@ -53,7 +53,9 @@ def note_stop(store: Store) -> None:
         note_phase(store, "stopped", f"{stopping.signal_name()} while {now.name}")
 
 
-def noting_audits(store: Store, publish: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+def noting_audits(
+    store: Store, publish: Callable[[dict[str, Any]], None]
+) -> Callable[[dict[str, Any]], None]:
     """Notes how many recipes are audited, beside what is published.
 
     Args:

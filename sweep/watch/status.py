@@ -274,7 +274,8 @@ def _headline(now: Status) -> str:
     if now.driver:
         training = now.phase.name in ("training", "waiting")
         speed = f", {now.rate:.2g} replicas/s" if training and now.rate else ""
-        left = f", {lease.age(now.time_left)} left" if training and now.time_left is not None else ""
+        known = now.time_left is not None and (training or now.phase.name == "auditing")
+        left = f", {lease.age(now.time_left or 0.0)} left" if known else ""
         return f"{line}{speed}{left}; driven by {now.driver}"
     if now.phase.name == "complete":
         return line
