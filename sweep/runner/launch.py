@@ -16,7 +16,7 @@ from sweep.runner.audits import on_cluster, shown
 from sweep.runner.manifest import replaced
 from sweep.runner.phases import conclude, noting_audits, told
 from sweep.runner.search import require_optuna
-from sweep.runner.stages import clear, named, no_empty_folder, step
+from sweep.runner.stages import clear, named, no_empty_folder, step, tidy
 from sweep.runner.trainer import Trained, Trainer
 from sweep.spec.schema import SweepSpec
 from sweep.watch.front_table import show_front
@@ -126,6 +126,7 @@ def run(
             trained = _train(spec, trainer)
             if not trained.fatal:
                 clear(store)
+            tidy(store)
             analyse = analyse and bool(trained.replicas_there)
             if analyse and not trained.interrupted and not trained.fatal:
                 publish = noting_audits(store, held.publish)

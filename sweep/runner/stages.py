@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from rich.console import Console
 from rich.markup import escape
 
-from trainables.directory import RUN_FAILURE
+from trainables.directory import FAILURES, PROGRESS, RUN_FAILURE
 from trainables.errors import RunError, UserError
 from trainables.phase import note_phase
 from trainables.storage import Store
@@ -88,6 +88,20 @@ def no_empty_folder(store: Store) -> Iterator[None]:
     finally:
         with suppress(OSError):  # not made, or not empty
             for folder in made:
+                folder.rmdir()
+
+
+def tidy(store: Store) -> None:
+    """Takes away folders of unfinished and failed blocks that nothing is left in.
+
+    Args:
+        store: The sweep directory, which no trial writes to now.
+    """
+    if store.local is None:
+        return
+    for name in (PROGRESS, FAILURES):
+        for folder in [*(store.local / name).glob("*/"), store.local / name]:
+            with suppress(OSError):  # not there, or not empty
                 folder.rmdir()
 
 

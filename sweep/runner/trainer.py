@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 import threading
 import time
 import uuid
@@ -26,6 +25,7 @@ from sweep.runner.lease import Lease
 from sweep.runner.phases import note_stop
 from sweep.runner.plan import Inventory, cut, guided, take_stock
 from sweep.runner.preflight import Check, require_nodes
+from sweep.runner.scratch import scratch
 from sweep.runner.secrets import keep_cloud_keys
 from sweep.runner.stages import named, step
 from sweep.runner.timing import Speed, Workload, measure, passes, remembered
@@ -261,6 +261,7 @@ class Trainer:
         from sweep.watch.events import Events
         from sweep.watch.gauges import Figures
         from sweep.watch.joining import Joining
+        from sweep.watch.naming import Naming
         from sweep.watch.progress import Bar, Tally, Watch
         from sweep.watch.waiting import Waiting
 
@@ -282,13 +283,13 @@ class Trainer:
         events = Events(watch, self._connect(), self._demand)
         figures = Figures(self.spec.name, by_id, stock, tally, events, self.held.publish)
         joining = Joining(self._connect(), self._demand, self._check, watch, self._say)
-        watchers = [watch, joining, events, figures, Waiting(self.store, self._sayer)]
+        watchers = [Naming(), watch, joining, events, figures, Waiting(self.store, self._sayer)]
         loggers = make_loggers(self.spec.loggers, self.spec.name)
         keep_cloud_keys()
         for name in ("ray.tune", "ray.train", "ray.air"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # failures are recorded
         with (
-            tempfile.TemporaryDirectory(prefix="flatleak-tune-") as scratch,
+            scratch() as folder,
             named(self.store, "training"),
             placed(),
             Bar(self.console, tally, present) as bar,
@@ -306,7 +307,7 @@ class Trainer:
                 ),
                 run_config=tune.RunConfig(
                     name=self.spec.name,
-                    storage_path=self._tune_dir or (None if self.spec.loggers else scratch),
+                    storage_path=self._tune_dir or (None if self.spec.loggers else folder),
                     failure_config=tune.FailureConfig(max_failures=-1),
                     callbacks=[*watchers, bar, *loggers],
                     stop=watch,
