@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
-from sweep.commands.application import Directory, Json, app, example
+from sweep.commands.application import Directory, Json, app, errors, example
 
 
 @app.command(**example("flatleak status runs/digits --watch"))
@@ -37,12 +38,24 @@ def monitor(
         str | None,
         typer.Option(metavar="URL", help="A Ray dashboard to ask for nodes; default: this machine's Ray."),
     ] = None,
+    temp_dir: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Of `ray start --temp-dir`, on this machine; default: Ray's own."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Sets Prometheus and Grafana up for watching sweeps: writes their configuration and the dashboard."""
+    from sweep.watch.monitor import find_ray
     from sweep.watch.monitor import monitor as set_up
 
-    made = set_up(out, dashboard=dashboard)
+    ray_dir = find_ray(temp_dir)
+    made = set_up(out, ray_dir=ray_dir, dashboard=dashboard)
+    if dashboard is None and not (ray_dir / "session_latest").exists():
+        errors.print(
+            f"no Ray runs in {escape(str(ray_dir))} yet; give --temp-dir where it was started with one, or "
+            "--dashboard URL where it runs elsewhere",
+            soft_wrap=True,
+        )
     if as_json:
         print(json.dumps({"prometheus": str(made.prometheus), "provisioning": str(made.provisioning)}))
         return

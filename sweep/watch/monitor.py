@@ -74,6 +74,26 @@ def monitor(
     return Monitor(root / "prometheus.yml", provisioning, _place(session) if session.is_dir() else None)
 
 
+def find_ray(temp_dir: str | None) -> Path:
+    """The temporary directory of the Ray of this machine.
+
+    Args:
+        temp_dir: What ``ray start --temp-dir`` was given, if anything.
+
+    Returns:
+        That directory, else the one that Ray uses by itself, which follows RAY_TMPDIR.
+
+    Raises:
+        UserError: ``temp_dir`` is not a directory.
+    """
+    if temp_dir is None:
+        return Path(os.environ["RAY_TMPDIR"]) / "ray" if os.environ.get("RAY_TMPDIR") else RAY
+    path = Path(temp_dir).expanduser().absolute()
+    if not path.is_dir():
+        raise UserError(f"--temp-dir {path}: is not a directory; expected that of `ray start --temp-dir`")
+    return path
+
+
 def _from_file(ray_dir: Path) -> dict[str, Any]:
     """Ray rewrites this file as nodes come and go; the newest session's one, whichever that will be."""
     listing = str(ray_dir / "session_latest" / DISCOVERY)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from sweep.watch.gauges import BY_REASON, BY_RECIPE, BY_SWEEP
-from sweep.watch.monitor import DASHBOARD, monitor
+from sweep.watch.monitor import DASHBOARD, find_ray, monitor
 from trainables.errors import UserError
 
 
@@ -65,3 +65,13 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         monitor(tmp_path / "file")
     with pytest.raises(UserError, match="head:8265"):
         monitor(tmp_path / "out", dashboard="head:8265")
+
+
+def test_the_temporary_directory_of_ray_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    assert find_ray(None) == Path("/tmp/ray")
+    monkeypatch.setenv("RAY_TMPDIR", "/scratch")
+    assert find_ray(None) == Path("/scratch/ray")
+    assert find_ray(str(tmp_path)) == tmp_path
+    with pytest.raises(UserError, match=f"--temp-dir {tmp_path}/none: is not a directory"):
+        find_ray(str(tmp_path / "none"))
