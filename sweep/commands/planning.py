@@ -73,6 +73,7 @@ def _show(console: Console, found: Estimate) -> None:
 def _lines(found: Estimate) -> list[str]:
     """The costs, and the whole in the last line."""
     from sweep.runner.lease import age
+    from sweep.runner.plan import outlook
 
     lines = [f"seconds a replica: {found.measured}", *(f"note: {note}" for note in found.notes)]
     if found.gpus_seconds is not None:
@@ -81,11 +82,11 @@ def _lines(found: Estimate) -> list[str]:
         money = "" if found.money is None else f", {found.money:.4g} at {found.price:g} an hour"
         lines.append(f"{found.unit} hours: {found.hours:.3g}{money}")
     lines.append(f"storage: {decimal(found.bytes_there)} there, {decimal(found.bytes_missing)} to come")
-    last = f"{found.there} replicas there, {found.missing} missing"
-    if found.missing:
-        wall = "unknown" if found.wall_seconds is None else f"about {age(found.wall_seconds)}"
-        last += f"; wall time: {wall}" + (f", {found.slots} trials at once" if found.slots else "")
-    return [*lines, last]
+    if found.trial_bytes is not None:
+        lines.append(f"memory of a trial: {decimal(found.trial_bytes)}, by what the timed one used")
+    if found.audit_seconds is not None:
+        lines.append(f"audit: about {age(found.audit_seconds)}, {found.audit_measured}")
+    return [*lines, outlook(found.there, found.missing, found.wall_seconds, found.slots)]
 
 
 def _table(first: str, *others: str) -> Table:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from sweep.cluster import Cluster, connected
+from sweep.runner.audit_time import MEASURED, time_audits
 from sweep.runner.launch import load
 from sweep.runner.plan import Inventory, cut, guided, take_stock
 from sweep.runner.stages import step
@@ -85,6 +86,9 @@ class Estimate:
         bytes_there: Of the records that are there.
         bytes_missing: Of those to come.
         precision: What replicas can tell, by their number.
+        trial_bytes: The most memory that the timed trial took, of its GPU, else of the host.
+        audit_seconds: To audit the whole sweep once nothing is missing.
+        audit_measured: Where that comes from.
         notes: What is not counted.
     """
 
@@ -102,6 +106,9 @@ class Estimate:
     bytes_there: int
     bytes_missing: int
     precision: tuple[Precision, ...]
+    trial_bytes: int | None
+    audit_seconds: float | None
+    audit_measured: str | None
     notes: tuple[str, ...]
 
     @property
@@ -159,12 +166,13 @@ def estimate(
     by_id = {recipe.recipe_id: recipe for recipe in spec.recipes}
     stock = take_stock(store, list(by_id), context.context_id, spec.subsets.range, repair=False)
     speed = remembered(read_manifest(store), context.context_id)
-    slots, measured = None, _source(speed)
+    slots, measured, audit = None, _source(speed), None
     if stock.missing:
         with connected(address) as cluster:
             slots = cluster.slots(demand) if cluster.most_on_a_node(demand) else None
             if not (speed and speed.seconds_per_pass):
                 speed, measured = _timed(spec, stock, by_id, context, dataset, cluster, speed, console)
+            audit = _audit_seconds(spec, len(dataset.y_train), cluster.slots({"cpu": 1.0}), console)
     known = bool(speed and speed.seconds_per_pass)
     seconds = {i: speed.replica(r) if speed else passes(r) for i, r in by_id.items()}
     missing = dict(zip(stock.recipe_ids, (~stock.done).sum(axis=1).tolist(), strict=True))
@@ -191,8 +199,19 @@ def estimate(
         bytes_there=_bytes_there(store, by_id, context.context_id),
         bytes_missing=_bytes_missing(spec, stock, by_id, dataset, speed, slots),
         precision=precision(store, context.context_id),
+        trial_bytes=int(speed.device["trial_gib"] * 2**30) if speed and "trial_gib" in speed.device else None,
+        audit_seconds=audit,
+        audit_measured=MEASURED if audit is not None else None,
         notes=("what the search trains is not counted",) if spec.search else (),
     )
+
+
+def _audit_seconds(spec: SweepSpec, examples: int, cores: int, console: Console) -> float:
+    """Seconds to audit all recipes, on so many cores like the one here."""
+    options = spec.audit.model_dump(mode="json", exclude={"reference", "claims"})
+    with step(None, console, "timing small audits"):
+        found = time_audits(options)
+    return found.of_sweep(len(spec.recipes), spec.subsets.seeds, examples, cores)
 
 
 def _slots_of(gpus: int | None, demand: Mapping[str, float]) -> int | None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sweep.runner.lease import age
 from trainables.directory import PROGRESS, RECORDS, addresses, set_aside_path
 from trainables.labels import labels
 from trainables.records import Address, RecordFile
@@ -116,6 +117,22 @@ def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """Half-open ends of the runs of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def outlook(there: int, missing: int, seconds: float | None, slots: int | None) -> str:
+    """What is there, what is missing, and how long that will take, in a line.
+
+    Args:
+        there: Replicas with a record.
+        missing: Those without.
+        seconds: To train these; None where unknown.
+        slots: Trials that run at once; None where unknown.
+    """
+    line = f"{there} replicas there, {missing} missing"
+    if missing:
+        line += f"; wall time: {'unknown' if seconds is None else f'about {age(seconds)}'}"
+        line += f", {slots} trials at once" if slots else ""
+    return line
 
 
 def guided(workers: int, stack: int, seconds: Seconds) -> Callable[[str, float], int]:

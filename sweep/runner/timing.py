@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from trainables.engine.calibration import Calibration
 
 LOOK_EVERY = 2.0  # seconds between looks for a node
-# What a manifest's hardware says of the GPU; see `trainables.engine.hardware`.
-DEVICE = ("gpu", "gpus_seen", "gpu_gib", "driver", "cuda")
+# What a manifest's hardware says of the GPU; see `trainables.engine.hardware`. ``trial_gib`` is the
+# most memory that the process which timed it used, of the GPU where there is one, else of the host.
+DEVICE = ("gpu", "gpus_seen", "gpu_gib", "driver", "cuda", "trial_gib")
 
 
 @dataclass(frozen=True)
@@ -154,8 +155,11 @@ def _time(
 ) -> tuple[Calibration, dict[str, Any]]:
     from trainables.engine.calibration import calibrate
     from trainables.engine.hardware import device_hardware
+    from trainables.engine.memory import memory_of
     from trainables.engine.task import Task
 
     runtime.use_threads()
     task = Task(recipe, context, dataset, runtime)
-    return calibrate(task, replicas, share), device_hardware(task.device)
+    found = calibrate(task, replicas, share)
+    peak = memory_of(task.device)[1]
+    return found, {**device_hardware(task.device), "trial_gib": round(peak / 2**30, 2)}

@@ -23,7 +23,7 @@ from sweep.runner import manifest as manifests
 from sweep.runner import stopping
 from sweep.runner.lease import Lease
 from sweep.runner.phases import note_stop
-from sweep.runner.plan import Inventory, cut, guided, take_stock
+from sweep.runner.plan import Inventory, cut, guided, outlook, take_stock
 from sweep.runner.preflight import Check, require_nodes
 from sweep.runner.scratch import scratch
 from sweep.runner.secrets import keep_cloud_keys
@@ -112,6 +112,7 @@ class Trainer:
         speed = self._measure(longest, work / passes(longest), cluster)
         self._write_manifest(speed)
         blocks = self._cut(stock, by_id, speed, cluster)
+        self._say(self._outlook(stock, by_id, speed, cluster))
         begin = time.monotonic()
         trained = self._fit(blocks, stock, by_id, speed)
         if trained.trained and not trained.fatal:  # a storage that takes no files takes no manifest either
@@ -241,6 +242,15 @@ class Trainer:
             replicas_per_hour=hourly or (previous.replicas_per_hour if previous else None),
         )
         manifests.write(self.store, self.spec, manifest)
+
+    def _outlook(self, stock: Inventory, by_id: Mapping[str, Recipe], speed: Speed, cluster: Cluster) -> str:
+        """The last line of `flatleak plan`."""
+        slots = cluster.slots(self._demand)
+        counts = zip(stock.recipe_ids, (~stock.done).sum(axis=1).tolist(), strict=True)
+        costs = [(speed.replica(by_id[recipe_id]), count) for recipe_id, count in counts if count]
+        seconds = max(sum(cost * count for cost, count in costs) / slots, max(cost for cost, _ in costs))
+        known = seconds if speed.seconds_per_pass else None
+        return outlook(stock.done.size - stock.missing, stock.missing, known, slots)
 
     def _cut(
         self, stock: Inventory, by_id: Mapping[str, Recipe], speed: Speed, cluster: Cluster

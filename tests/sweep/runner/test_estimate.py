@@ -18,6 +18,7 @@ from analysis.attacks import lira
 from sweep import SweepSpec, cluster
 from sweep.commands import app
 from sweep.runner import estimate as estimating
+from sweep.runner.audit_time import AuditTime
 from sweep.runner.estimate import SIMULATED, estimate, record_bytes
 from sweep.runner.timing import Workload, passes
 from tests.helpers.nodes import nodes
@@ -43,9 +44,10 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> list[Workload]:
 
     def time_trial(work: Workload, *_: Any) -> tuple[Calibration, dict[str, Any]]:
         times.append(work)
-        return Calibration(4, 20.0), {"gpu": "G"}
+        return Calibration(4, 20.0), {"gpu": "G", "trial_gib": 1.5}
 
     monkeypatch.setattr(estimating, "time_trial", time_trial)
+    monkeypatch.setattr(estimating, "time_audits", lambda _: AuditTime(2.0, 1e-3))
     monkeypatch.setattr(cluster, "_alive", lambda: nodes(*2 * [{"CPU": 8.0, "GPU": 1.0}]))
     return times
 
@@ -120,6 +122,9 @@ def test_a_new_sweep_is_timed_on_the_cluster(
     assert found.hours == pytest.approx(seconds / 2 / 3600)
     assert found.money == pytest.approx(seconds / 3600)
     assert {p.auc_from for p in found.precision} == {"simulation"}
+    assert found.trial_bytes == 1.5 * 2**30
+    examples = spec.dataset["train_size"]
+    assert found.audit_seconds == pytest.approx(2 + 1e-3 * 16 * examples), "three recipes on 16 cores"
 
 
 def test_a_few_steps_are_really_timed(ray_session: None, tmp_path: Path) -> None:  # noqa: ARG001
@@ -128,17 +133,22 @@ def test_a_few_steps_are_really_timed(ray_session: None, tmp_path: Path) -> None
     assert (found["missing"], found["slots"]) == (48, 2)
     assert found["wall_seconds"] > 0
     assert found["measured"] == "by a few steps timed now"
+    assert found["trial_bytes"] > 50 * 2**20
+    assert found["audit_seconds"] > 0
+    assert "timed now on this machine" in found["audit_measured"]
     assert not list(tmp_path.iterdir())
 
 
 def test_where_no_trial_fits_seconds_are_unknown_and_the_rest_is_said(
     ray_session: None,  # noqa: ARG001
+    timed: list[Workload],
     tmp_path: Path,
 ) -> None:
     result = CliRunner().invoke(
         app, ["plan", "smoke", "--out", str(tmp_path / "new"), "--set", "resources.cpu=512", "--price", "1"]
     )
     assert result.exit_code == 0
+    assert not timed
     assert "unknown: no node has what a trial asks for (cpu 512)" in result.stdout
     assert "hours" not in result.stdout
     assert result.stdout.splitlines()[-1] == "0 replicas there, 48 missing; wall time: unknown"
