@@ -99,7 +99,7 @@ def connected(address: str | None, on_lost: Callable[[], None] = lambda: None) -
     with redirect_stdout(sys.stderr), brief():
         try:
             if mine:
-                _start(resolve(address), _source(address))
+                _start(chosen_address(address), _source(address))
             with watched(ray.get_runtime_context().gcs_address, patience(), on_lost):
                 yield Cluster(_dashboard())
         finally:
@@ -107,7 +107,7 @@ def connected(address: str | None, on_lost: Callable[[], None] = lambda: None) -
                 ray.shutdown()
 
 
-def resolve(address: str | None) -> str:
+def chosen_address(address: str | None) -> str:
     """The cluster that is meant: the option, else what ``ray job submit`` and users set, else one in here.
 
     Raises:
@@ -129,7 +129,7 @@ def resolve(address: str | None) -> str:
 
 def _require_head(address: str | None, *, greet: bool) -> None:
     named = os.environ.get("RAY_ADDRESS")
-    meant, source = resolve(address), _source(address)
+    meant, source = chosen_address(address), _source(address)
     if named and address in (None, "", "auto"):  # which Ray then takes
         meant, source = named, "RAY_ADDRESS"
     require_listening(meant, source)

@@ -214,7 +214,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-def resolve_model(spec: ModelSpec) -> dict[str, Any]:
+def complete_model(spec: ModelSpec) -> dict[str, Any]:
     """The model as a mapping, with the defaults of a registered one filled in.
 
     Two specs of one model give equal mappings.
@@ -222,7 +222,7 @@ def resolve_model(spec: ModelSpec) -> dict[str, Any]:
     Raises:
         UserError: No such model, or an option that it does not have or whose value it cannot take.
 
-    >>> resolve_model("mlp")
+    >>> complete_model("mlp")
     {'name': 'mlp', 'hidden': [128, 128], 'norm': 'none'}
     """
     given = {"name": spec} if isinstance(spec, str) else dict(spec)
@@ -266,7 +266,7 @@ def model_factory(spec: ModelSpec) -> Callable[[Shape, int], nn.Module]:
     A factory of your own, ``package.module:factory``, is called as ``factory(input_shape, num_classes,
     **options)``.
     """
-    options = resolve_model(spec)
+    options = complete_model(spec)
     factory = lookup_factory("model", options.pop("name"), MODELS)
     return lambda input_shape, num_classes: factory(tuple(input_shape), num_classes, **options)
 

@@ -42,8 +42,7 @@ def lira(
         online: Whether the shadows with the example IN take part.
         variance: ``per_example``: a spread for each side of each example. ``pooled``: one a side, of all
             residuals about the examples' own centres. ``auto``: per_example with at least 64 shadows, else
-            pooled,
-            a rule that looks at the number of replicas only, which tells nothing about membership.
+            pooled, a rule that looks at the number of replicas only, which tells nothing about membership.
         targets: Indices ``[T]`` of the replicas to attack; by default all.
 
     Returns:

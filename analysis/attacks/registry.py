@@ -29,9 +29,9 @@ __all__ = [
     "calibrated_loss",
     "lira",
     "quantile_regression",
-    "resolve",
     "rmia",
     "run",
+    "select",
     "threshold",
 ]
 
@@ -168,7 +168,7 @@ ATTACKS: dict[str, Attack] = {
 }
 
 
-def resolve(names: Iterable[str] | None = None) -> dict[str, Attack]:
+def select(names: Iterable[str] | None = None) -> dict[str, Attack]:
     """Attacks by name: registered, "default" for those of every audit, or ``package.module:function``.
 
     Raises:

@@ -48,7 +48,7 @@ def address_of(ensemble: Ensemble, sizes: Mapping[str, int], options: Mapping[st
         rows = np.asarray(block.rows).tolist()
         records.append([block.source.path, sizes[block.source.path], rows])
     attacks = {}
-    for name, attack in registry.resolve(options.get("attacks")).items():
+    for name, attack in registry.select(options.get("attacks")).items():
         code = "" if attack is registry.ATTACKS.get(name) else _code(attack)
         if code is None:
             return None

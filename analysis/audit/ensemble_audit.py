@@ -127,7 +127,7 @@ def audit(
     """
     if not 0 <= delta < 1:
         raise UserError(f"audit: delta {delta!r}: expected at least 0 and below 1")
-    chosen = registry.resolve(attacks)
+    chosen = registry.select(attacks)
     options = Options(tuple(chosen), confidence, resamples, seed, delta)
     report = _Report(ensemble, options)
     report.training()

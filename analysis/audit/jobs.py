@@ -58,7 +58,7 @@ class Job:
     @property
     def attacks(self) -> int:
         """How many attacks could run side by side."""
-        return len(registry.resolve(self.options.get("attacks")))
+        return len(registry.select(self.options.get("attacks")))
 
     def memory(self, threads: int = 1) -> int:
         """Bytes that the audit takes with so many attacks side by side."""
@@ -114,7 +114,7 @@ def growth(ensemble: Ensemble, found: Audit, options: Mapping[str, Any]) -> pd.D
         ``replicas, test_accuracy, risk, leak``; no row where no risk is resolved.
     """
     risk = front_risk(pd.DataFrame([found.row]))
-    attack = registry.resolve(options.get("attacks")).get(risk.attack) if risk else None
+    attack = registry.select(options.get("attacks")).get(risk.attack) if risk else None
     rows, size = [], SMALLEST_GROWTH
     while risk and attack and size < ensemble.replicas:
         part = ensemble.restrict(ensemble.seeds[:size]).drawn()

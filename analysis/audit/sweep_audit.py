@@ -103,7 +103,7 @@ class Results:
                 [np.column_stack([a.draws[c] for c in columns]) for a in self.audits.values()], axis=1
             )
             table["front_probability"] = front_probability(draws)
-        table["caveat"] = caveats(table, self.ensembles, registry.resolve(self.options.get("attacks")))
+        table["caveat"] = caveats(table, self.ensembles, registry.select(self.options.get("attacks")))
         return table
 
     @cached_property

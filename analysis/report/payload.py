@@ -203,7 +203,7 @@ def recipe_chunk(tables: Tables, recipe_id: str, attacks: Sequence[str]) -> dict
 
 
 def snippet(knobs: dict[str, Any]) -> str:
-    """A recipe as a block of a spec's ``grid``, ready to paste."""
+    """A recipe as an entry of a spec's ``grid``, ready to paste."""
     return (
         "- "
         + yaml.safe_dump(

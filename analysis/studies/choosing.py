@@ -2,7 +2,7 @@
 
     python -m analysis.studies.choosing runs/cifar10-resnet9-mitigation-search
 
-Prints them as blocks of a spec's ``grid``.
+Prints them as entries of a spec's ``grid``.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ def choose(tables: Tables, count: int = 2) -> list[dict[str, Any]]:
     bar = plain["test_accuracy"].max() - ACCURACY_LOSS
     near = table[defended & (table["test_accuracy"] >= bar)].sort_values("lira_advantage", kind="stable")
     far = table[defended].drop(near.index).sort_values("test_accuracy", ascending=False, kind="stable")
-    return [_block(knobs[str(recipe_id)]) for recipe_id in [*near.index, *far.index][:count]]
+    return [_entry(knobs[str(recipe_id)]) for recipe_id in [*near.index, *far.index][:count]]
 
 
-def _block(knobs: dict[str, Any]) -> dict[str, Any]:
+def _entry(knobs: dict[str, Any]) -> dict[str, Any]:
     """The knobs that a grid names: the optimizer's and the defences."""
     return {name: value for name, value in knobs.items() if KNOBS[name] != "training"}
 
 
 def main(directory: str) -> None:
     """Print the choice as one line of YAML."""
-    print(", ".join(json.dumps(block) for block in choose(Tables.of(directory))))
+    print(", ".join(json.dumps(entry) for entry in choose(Tables.of(directory))))
 
 
 if __name__ == "__main__":

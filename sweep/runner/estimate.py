@@ -15,7 +15,7 @@ from sweep.cluster import Cluster, connected
 from sweep.runner.audit_time import MEASURED, time_audits
 from sweep.runner.launch import load
 from sweep.runner.plan import Inventory, cut, guided, take_stock
-from sweep.runner.stages import step
+from sweep.runner.stages import stage
 from sweep.runner.timing import Speed, Workload, passes, remembered, settled, time_trial
 from sweep.spec.schema import SweepSpec
 from trainables.directory import addresses, read_manifest, read_table, require_usable
@@ -160,7 +160,7 @@ def estimate(
     demand = spec.resources.demand
     gpu_slots = _slots_of(gpus, demand)
     dataset = load(spec, None, console)
-    with step(None, console, f"trying model {spec.model['name']}"):
+    with stage(None, console, f"trying model {spec.model['name']}"):
         check([*spec.recipes, *spec.corners], dataset, spec.model, spec.subsets.rule, spec.queries)
     context = spec.context(dataset.fingerprint)
     by_id = {recipe.recipe_id: recipe for recipe in spec.recipes}
@@ -209,7 +209,7 @@ def estimate(
 def _audit_seconds(spec: SweepSpec, examples: int, cores: int, console: Console) -> float:
     """Seconds to audit all recipes, on so many cores like the one here."""
     options = spec.audit.model_dump(mode="json", exclude={"reference", "claims"})
-    with step(None, console, "timing small audits"):
+    with stage(None, console, "timing small audits"):
         found = time_audits(options)
     return found.of_sweep(len(spec.recipes), spec.subsets.seeds, examples, cores)
 
@@ -260,7 +260,7 @@ def _timed(
     threads = max(1, int(spec.resources.cpu))
     runtime = Runtime("cuda" if "gpu" in demand else "cpu", spec.stack, spec.compile, threads)
     work = Workload(longest, context, ray.put(dataset), settled(runtime, known), _as_longest(stock, by_id))
-    with step(None, console, f"timing a few steps of {longest.label}"):
+    with stage(None, console, f"timing a few steps of {longest.label}"):
         found, device = time_trial(work, demand, cluster)
     speed = Speed(found.stack, found.seconds_per_replica / passes(longest), found.compile, device)
     return speed, f"by a few steps timed now{_on(speed)}"

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 
-from sweep.cluster import require_local, resolve
+from sweep.cluster import chosen_address, require_local
 from sweep.runner import lease, stopping
 from sweep.runner.audits import on_cluster, shown
 from sweep.runner.manifest import replaced
 from sweep.runner.phases import conclude, noting_audits, told
 from sweep.runner.search import require_optuna
-from sweep.runner.stages import clear, named, no_empty_folder, step, tidy
+from sweep.runner.stages import clear, named, no_empty_folder, stage, tidy
 from sweep.runner.trainer import Trained, Trainer
 from sweep.spec.schema import SweepSpec
 from sweep.watch.front_table import show_front
@@ -97,7 +97,7 @@ def run(
     """
     from analysis.attacks import registry as attacks
     from trainables.engine.checks import check
-    from trainables.models import resolve_model
+    from trainables.models import complete_model
 
     started = time.monotonic()
     console = console or Console(stderr=True)
@@ -106,19 +106,19 @@ def run(
     loggers = make_loggers(spec.loggers, spec.name)
     if spec.search is not None:
         require_optuna()
-    attacks.resolve(spec.attacks)
+    attacks.select(spec.attacks)
     _require_shadows(spec)
-    if resolve(address) == "local":
+    if chosen_address(address) == "local":
         require_local(spec.resources.demand)
     with no_empty_folder(store), lease.hold(store) as held, told(store, address):
         dataset = load(spec, store, console)
-        model = resolve_model(spec.model)
-        with step(store, console, f"trying model {model['name']}"):
+        model = complete_model(spec.model)
+        with stage(store, console, f"trying model {model['name']}"):
             check([*spec.recipes, *spec.corners], dataset, model, spec.subsets.rule, spec.queries)
         for line in dataset.notes:
             console.print(f"[yellow]dataset:[/] {escape(line)}", soft_wrap=True, highlight=False)
         for name, logger in zip(spec.loggers, loggers, strict=True):
-            with step(store, console, f"opening logger {name}"):
+            with stage(store, console, f"opening logger {name}"):
                 logger.setup()
         context = spec.context(dataset.fingerprint)
         _say_replaced(store, context, console)
@@ -151,7 +151,7 @@ def _require_shadows(spec: SweepSpec) -> None:
     """Refuses a sweep whose only attacks have no other replicas to learn from."""
     from analysis.attacks import registry as attacks
 
-    chosen, seeds = attacks.resolve(spec.audit.attacks), spec.subsets.seeds
+    chosen, seeds = attacks.select(spec.audit.attacks), spec.subsets.seeds
     if all(attack.replicas > seeds for attack in chosen.values()):
         raise UserError(
             f"audit.attacks: {', '.join(chosen)} with subsets.seeds {seeds}: each target needs other "

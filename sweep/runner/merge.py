@@ -170,7 +170,7 @@ def _joined(manifests: Sequence[Manifest]) -> Manifest:
     spec = {"name": first.name, "dataset": first.context.get("dataset"), **spec}
     spec["subsets"] = {**spec.get("subsets", {}), "seeds": seeds, "first": start}
     spec["show_examples"] = show
-    spec["grid"] = [_block(knobs) for knobs in recipes.values()]
+    spec["grid"] = [_entry(knobs) for knobs in recipes.values()]
     return first.model_copy(
         update={
             "recipes": recipes,
@@ -182,9 +182,9 @@ def _joined(manifests: Sequence[Manifest]) -> Manifest:
     )
 
 
-def _block(knobs: Mapping[str, Any]) -> dict[str, Any]:
-    """A block of a grid that is this one recipe: lists among ``options`` would be crossed."""
-    block = dict(knobs)
-    if isinstance(block.get("options"), Mapping):
-        block["options"] = {name: [value] for name, value in block["options"].items()}
-    return block
+def _entry(knobs: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry of a grid that is this one recipe: lists among ``options`` would be crossed."""
+    entry = dict(knobs)
+    if isinstance(entry.get("options"), Mapping):
+        entry["options"] = {name: [value] for name, value in entry["options"].items()}
+    return entry

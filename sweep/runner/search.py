@@ -94,9 +94,9 @@ class Search:
         return optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
 
     def _suggested(self, trial: Any) -> Recipe:
-        blocks = self.plan.space
-        chosen = trial.suggest_categorical("block", list(range(len(blocks)))) if len(blocks) > 1 else 0
-        values = {key: _suggest(trial, f"{chosen}.{key}", value) for key, value in blocks[chosen].items()}
+        entries = self.plan.space
+        chosen = trial.suggest_categorical("block", list(range(len(entries)))) if len(entries) > 1 else 0
+        values = {key: _suggest(trial, f"{chosen}.{key}", value) for key, value in entries[chosen].items()}
         return build_recipe({**self.spec.training, **values}, f"search.space[{chosen}]", values)
 
     def _seeds(self, stage: int) -> range:

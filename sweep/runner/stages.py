@@ -1,4 +1,4 @@
-"""The steps of a run: what one does is shown while it lasts, and named in one line where it fails."""
+"""The stages of a run: what one does is shown while it lasts, and named in one line where it fails."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from trainables.storage import Store
 
 
 @contextmanager
-def step(store: Store | None, console: Console, doing: str) -> Iterator[None]:
-    """A ``named`` step that is shown while it lasts, here and, as a start, in ``flatleak status``."""
+def stage(store: Store | None, console: Console, doing: str) -> Iterator[None]:
+    """A `named` stage of a run, shown while it lasts, here and, as a start, in ``flatleak status``."""
     if store is not None:
         note_phase(store, "starting", doing)
     with named(store, doing), console.status(escape(doing)):

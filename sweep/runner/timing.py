@@ -87,7 +87,7 @@ def measure(
     work: Workload,
     cluster: Cluster,
     remembered: Speed | None,
-    step: Callable[[str], AbstractContextManager[None]],
+    stage: Callable[[str], AbstractContextManager[None]],
     say: Callable[[str], None],
     waits: Callable[[], None] = lambda: None,
 ) -> Speed:
@@ -98,7 +98,7 @@ def measure(
         work: What to time.
         cluster: Where.
         remembered: What an earlier run of this context measured; it is not measured again.
-        step: Names what is being done.
+        stage: Names what is being done.
         say: Tells what was found.
         waits: Tells, again and again, that no node has room.
     """
@@ -108,7 +108,7 @@ def measure(
     if isinstance(runtime.stack, int) and not open_ended and (seconds or spec.block != "auto"):
         return Speed(runtime.stack, seconds, runtime.compile, remembered.device if remembered else {})
     demand = spec.resources.demand
-    with step(f"timing a few steps of {work.recipe.label}"):
+    with stage(f"timing a few steps of {work.recipe.label}"):
         found, device = time_trial(replace(work, runtime=runtime), demand, cluster, waits)
     if isinstance(runtime.stack, int) and found.stack < runtime.stack:
         say(f"out of memory: stacks of {found.stack} instead of {runtime.stack}")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 
-from sweep.cluster import Cluster, Demand, connected, local_hardware, resolve
+from sweep.cluster import Cluster, Demand, chosen_address, connected, local_hardware
 from sweep.runner import manifest as manifests
 from sweep.runner import stopping
 from sweep.runner.lease import Lease
@@ -27,7 +27,7 @@ from sweep.runner.plan import Inventory, cut, guided, outlook, take_stock
 from sweep.runner.preflight import Check, require_nodes
 from sweep.runner.scratch import scratch
 from sweep.runner.secrets import keep_cloud_keys
-from sweep.runner.stages import named, step
+from sweep.runner.stages import named, stage
 from sweep.runner.timing import Speed, Workload, measure, passes, remembered
 from sweep.spec.schema import SweepSpec
 from sweep.watch.loggers import make_loggers
@@ -123,20 +123,20 @@ class Trainer:
         if self._cluster is None:
             import ray
 
-            with self._step("starting Ray" if not self.address else f"connecting to {self.address}"):
+            with self._stage("starting Ray" if not self.address else f"connecting to {self.address}"):
                 self._cluster = self._open.enter_context(connected(self.address, self._lost))
-            if resolve(self.address) != "local":
-                with self._step("asking every node for what trials need"):
+            if chosen_address(self.address) != "local":
+                with self._stage("asking every node for what trials need"):
                     require_nodes(self._cluster.nodes(self._demand), self._check)
             if self._cluster.url:
                 self.console.print(f"Ray dashboard: {self._cluster.url}", highlight=False)
-            with self._step("putting the data where trials read them"):
+            with self._stage("putting the data where trials read them"):
                 self._data = ray.put(self.dataset)
         return self._cluster
 
     def has_ray(self) -> bool:
         """Whether Ray runs for this sweep; a cluster that was named is connected to."""
-        if self._cluster is None and resolve(self.address) != "local":
+        if self._cluster is None and chosen_address(self.address) != "local":
             self._connect()
         return self._cluster is not None
 
@@ -181,7 +181,7 @@ class Trainer:
             work = Workload(recipe, self.context, self._data, runtime, ceil(replicas))
             remembered = self._remembered()
             self._speed = measure(
-                self.spec, work, cluster, remembered, self._step, self._say, self._sayer.say
+                self.spec, work, cluster, remembered, self._stage, self._say, self._sayer.say
             )
         return self._speed
 
@@ -201,8 +201,8 @@ class Trainer:
     def _say(self, line: str) -> None:
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    def _step(self, doing: str) -> AbstractContextManager[None]:
-        return step(self.store, self.console, doing)
+    def _stage(self, doing: str) -> AbstractContextManager[None]:
+        return stage(self.store, self.console, doing)
 
     @property
     def _demand(self) -> Demand:

@@ -96,7 +96,7 @@ def override(values: Mapping[str, Any], assignments: Iterable[str]) -> dict[str,
         if not equals or not key:
             raise UserError(f"--set {assignment!r}: expected key=value, such as training.epochs=5")
         value = parse(f"value: {text}", f"--set {assignment}")["value"]
-        _assign(result, _steps(key), value, assignment)
+        _assign(result, _keys(key), value, assignment)
     return result
 
 
@@ -106,35 +106,35 @@ def _copy(value: Any) -> Any:
     return [_copy(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def _steps(key: str) -> list[str | int]:
+def _keys(key: str) -> list[str | int]:
     parts = re.sub(r"\[(\d+)\]", r".\1", key).split(".")
     return [int(part) if part.isdigit() else part for part in parts]
 
 
-def _assign(target: Any, steps: list[str | int], value: Any, assignment: str) -> None:
-    *path, last = steps
-    for i, step in enumerate(path):
-        if isinstance(target, dict) and isinstance(target.get(step), str) and step in ("dataset", "model"):
-            target[step] = {"name": target[step]}
-        if isinstance(target, dict) and isinstance(step, str):
-            target = target.setdefault(step, {})
+def _assign(target: Any, keys: list[str | int], value: Any, assignment: str) -> None:
+    *path, last = keys
+    for i, key in enumerate(path):
+        if isinstance(target, dict) and isinstance(target.get(key), str) and key in ("dataset", "model"):
+            target[key] = {"name": target[key]}
+        if isinstance(target, dict) and isinstance(key, str):
+            target = target.setdefault(key, {})
         else:
-            target = _item(target, step, steps[: i + 1], assignment)
+            target = _item(target, key, keys[: i + 1], assignment)
     if isinstance(target, dict):
         target[last] = value
     else:
-        _item(target, last, steps, assignment)
+        _item(target, last, keys, assignment)
         target[last] = value
 
 
-def _item(target: Any, step: str | int, steps: list[str | int], assignment: str) -> Any:
-    where = ".".join(map(str, steps))
-    if not isinstance(target, list) or not isinstance(step, int):
-        holder = ".".join(map(str, steps[:-1]))
+def _item(target: Any, key: str | int, keys: list[str | int], assignment: str) -> Any:
+    where = ".".join(map(str, keys))
+    if not isinstance(target, list) or not isinstance(key, int):
+        holder = ".".join(map(str, keys[:-1]))
         raise UserError(f"--set {assignment!r}: {holder} is not a mapping that could hold this key")
-    if step >= len(target):
+    if key >= len(target):
         raise UserError(f"--set {assignment!r}: {where}: expected an index below {len(target)}")
-    return target[step]
+    return target[key]
 
 
 def import_strings(values: Any, at: str = "") -> Iterator[tuple[str, str]]:

@@ -159,7 +159,7 @@ def _span(value: Any, at: str) -> list[Any]:
 class SearchSpec(Section):
     """Recipes found rather than listed: accuracy against LiRA advantage, by Optuna's multi-objective sampler.
 
-    ``space`` is like ``grid``: blocks of knobs, each with a fixed value, a list of choices or a span
+    ``space`` is like ``grid``: entries of knobs, each with a fixed value, a list of choices or a span
     ``{low, high, log}``. ``recipes`` of them are drawn, ``batch`` at a time, and trained with the first
     number of ``replicas``; the better share ``keep`` goes on to the next number. Subset seeds are those
     after the sweep's; the non-dominated recipes join the grid, on the sweep's own seeds.
@@ -180,9 +180,9 @@ class SearchSpec(Section):
         return self
 
     def corners(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """(place, knobs) of both ends of every block, to see that all between can be trained."""
-        for i, block in enumerate(self.space):
-            spans = {key: _span(value, f"search.space[{i}].{key}") for key, value in block.items()}
+        """(place, knobs) of both ends of every entry, to see that all between can be trained."""
+        for i, entry in enumerate(self.space):
+            spans = {key: _span(value, f"search.space[{i}].{key}") for key, value in entry.items()}
             for end in (0, -1):
                 yield f"search.space[{i}]", {key: values[end] for key, values in spans.items()}
 
@@ -257,13 +257,13 @@ class SweepSpec(Section):
 
     def context(self, fingerprint: str) -> Context:
         """What decides the sweep's replicas besides recipes and seeds, on data with this fingerprint."""
-        from trainables.models import resolve_model
+        from trainables.models import complete_model
         from trainables.records import Context
 
         return Context(
             dataset=self.dataset,
             fingerprint=fingerprint,
-            model=resolve_model(self.model),
+            model=complete_model(self.model),
             subsets=self.subsets.rule,
             sweep_seed=self.sweep_seed,
             queries=self.queries,
@@ -277,7 +277,7 @@ class SweepSpec(Section):
 
     @cached_property
     def recipes(self) -> tuple[Recipe, ...]:
-        """The grid's recipes in order: blocks as written, in each the last list varies fastest."""
+        """The grid's recipes in order: entries as written, in each the last list varies fastest."""
         found: dict[str, str] = {}
         recipes = []
         for at, values in expand(self.grid, "grid"):
@@ -290,21 +290,21 @@ class SweepSpec(Section):
 
     @cached_property
     def corners(self) -> tuple[Recipe, ...]:
-        """The recipes at both ends of every block of ``search.space``; none without a search."""
+        """The recipes at both ends of every entry of ``search.space``; none without a search."""
         found = self.search.corners() if self.search else ()
         return tuple(build_recipe({**self.training, **values}, at, values) for at, values in found)
 
     @model_validator(mode="after")
     def _everything_is_known(self) -> SweepSpec:
         from trainables.data.dataset import DATASETS
-        from trainables.models import MODELS, resolve_model
+        from trainables.models import MODELS, complete_model
 
         _known("dataset", self.dataset["name"], DATASETS)
         _known("model", self.model["name"], MODELS)
         if self.model["name"] in MODELS:
-            resolve_model(self.model)  # refuses options that the model does not have
+            complete_model(self.model)  # refuses options that the model does not have
         if not self.recipes and self.search is None:
-            raise UserError("grid: [] is empty; expected at least one block such as {optimizer: sgd}")
+            raise UserError("grid: [] is empty; expected at least one entry such as {optimizer: sgd}")
         if self.tune_dir is not None:
             located(self.tune_dir, "tune_dir")
         for i, name in enumerate(self.loggers):
@@ -342,12 +342,12 @@ def reference(recipes: Iterable[Recipe], wanted: str | Mapping[str, Any] | None)
     raise UserError(f"audit.reference: {short(wanted)} matches no recipe{hint}")
 
 
-def expand(blocks: Iterable[Mapping[str, Any]], at: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Crosses the lists of each block: (place of the block, one combination)."""
-    for i, block in enumerate(blocks):
-        axes = [_choices(key, value, f"{at}[{i}].{key}") for key, value in block.items()]
+def expand(entries: Iterable[Mapping[str, Any]], at: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Crosses the lists of each entry: (place of the entry, one combination)."""
+    for i, entry in enumerate(entries):
+        axes = [_choices(key, value, f"{at}[{i}].{key}") for key, value in entry.items()]
         for combination in itertools.product(*axes):
-            yield f"{at}[{i}]", dict(zip(block, combination, strict=True))
+            yield f"{at}[{i}]", dict(zip(entry, combination, strict=True))
 
 
 def _choices(key: str, value: Any, at: str) -> list[Any]:

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from sweep.cluster import Cluster, Demand
-from sweep.watch.progress import Live, Watch, latest_error
+from sweep.watch.progress import LocalCallback, Watch, latest_error
 
 REASONS = ("process died", "node lost", "out of memory")  # each is shown as 0 before it happens
 
@@ -32,7 +32,7 @@ def reason(error: str) -> str:
     return kinds[-1].rpartition(".")[2] if kinds else "unknown"
 
 
-class Events(Live):
+class Events(LocalCallback):
     """Counts from Tune's events. ``figures`` is what they add up to now.
 
     Args:

@@ -14,7 +14,7 @@ from ray.util.metrics import Gauge
 
 from sweep.runner.plan import Inventory
 from sweep.watch.events import Events
-from sweep.watch.progress import Live, Tally
+from sweep.watch.progress import LocalCallback, Tally
 from trainables.labels import labels
 from trainables.recipe import Recipe
 
@@ -43,7 +43,7 @@ BY_REASON = {
 }
 
 
-class Figures(Live):
+class Figures(LocalCallback):
     """Follows Tune's events and publishes what they add up to, at most every ``PUBLISH_EVERY`` seconds.
 
     Args:

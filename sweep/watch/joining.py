@@ -9,7 +9,7 @@ from typing import Any
 
 from sweep.cluster import LEFT_OUT, Cluster, Demand
 from sweep.runner.preflight import ANSWER, Check, node_name, silent
-from sweep.watch.progress import Live, Watch
+from sweep.watch.progress import LocalCallback, Watch
 
 LOOK_EVERY = 2.0  # seconds between looks for nodes and answers
 
@@ -23,7 +23,7 @@ class Asked:
     since: float
 
 
-class Joining(Live):
+class Joining(LocalCallback):
     """Looks for nodes that are new. It never waits: an answer is read once it is there.
 
     Args:

@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from trainables.data.progress import Report
+from trainables.data.loading import Report
 
 
 @contextmanager

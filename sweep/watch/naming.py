@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sweep.watch.progress import Live
+from sweep.watch.progress import LocalCallback
 
 
-class Naming(Live):
+class Naming(LocalCallback):
     """Gives every call of a trial's training the trial's name.
 
     The actor goes by the sweep's name: it trains one block after the other, and Ray names actors once.

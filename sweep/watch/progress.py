@@ -78,14 +78,14 @@ class Tally:
         return left * (time.monotonic() - self.started) / work if work else None
 
 
-class Live(Callback):
+class LocalCallback(Callback):
     """A callback of this process alone. Tune pickles callbacks to restore them, which a sweep never does."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
 
-class Watch(Live, Stopper):
+class Watch(LocalCallback, Stopper):
     """Keeps a Tally from Tune's events, and ends the run where going on is hopeless (no room, no storage)."""
 
     DEATHS = 10  # of a trial's processes, lost nodes aside, before it counts as its own fault
@@ -260,7 +260,7 @@ def clock(seconds: float) -> str:
     return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"
 
 
-class Bar(Live):
+class Bar(LocalCallback):
     """Replicas done, replicas a second, time left, failures; a line now and then without a terminal."""
 
     def __init__(self, console: Console, tally: Tally, present: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from sweep.cluster import Cluster, Demand
-from sweep.watch.progress import Live
+from sweep.watch.progress import LocalCallback
 from trainables.phase import note_phase
 from trainables.storage import Store
 
@@ -60,7 +60,7 @@ class Sayer:
         self._said = float("-inf")
 
 
-class Waiting(Live):
+class Waiting(LocalCallback):
     """Follows Tune's events and notes whether trials run or are waited for.
 
     Args:

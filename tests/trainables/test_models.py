@@ -10,7 +10,7 @@ from torch import nn
 
 from trainables.engine.networks import make_network
 from trainables.errors import UserError
-from trainables.models import MODELS, build_model, resolve_model
+from trainables.models import MODELS, build_model, complete_model
 
 IMAGE = (3, 32, 32)
 SMALL: dict[str, dict[str, Any]] = {"wide_resnet": {"depth": 10, "width": 1}, "vit-tiny": {"depth": 1}}
@@ -114,8 +114,8 @@ def test_a_factory_of_ones_own_gets_shape_classes_and_options() -> None:
 
 
 def test_two_ways_to_name_one_model_resolve_alike() -> None:
-    assert resolve_model("mlp") == resolve_model({"norm": "none", "hidden": (128, 128), "name": "mlp"})
-    assert resolve_model("mlp") != resolve_model({"name": "mlp", "hidden": [64]})
+    assert complete_model("mlp") == complete_model({"norm": "none", "hidden": (128, 128), "name": "mlp"})
+    assert complete_model("mlp") != complete_model({"name": "mlp", "hidden": [64]})
 
 
 @pytest.mark.parametrize(

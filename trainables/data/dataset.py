@@ -16,8 +16,8 @@ from pydantic import Field, ValidationError
 from trainables.data.classes import find_classes
 from trainables.data.images import Images
 from trainables.data.layout import Layout, channels_first, find_layout
+from trainables.data.loading import Report, reported_to
 from trainables.data.normalise import Mode, Scale, normalise
-from trainables.data.progress import Report, reported_to
 from trainables.data.sources import DENSE, Array, Column, Source, digits, folder, npz, torchvision_set
 from trainables.data.table import row_text, table
 from trainables.errors import UserError, first_line

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from trainables.data.progress import watched
+from trainables.data.loading import watched
 from trainables.errors import UserError, first_line
 
 Array = NDArray[Any]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.progress import tell
+from trainables.data.loading import tell
 from trainables.data.sources import Column, Source, existing, split_index
 from trainables.errors import UserError, first_line
 from trainables.registry import nearest

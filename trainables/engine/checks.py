@@ -11,8 +11,8 @@ from trainables.data.dataset import Dataset
 from trainables.data.subsets import Subsets
 from trainables.engine.networks import trained
 from trainables.errors import UserError
-from trainables.models import ModelSpec, model_factory, resolve_model
-from trainables.optimizers.privacy import Guarantee, check_model, resolve
+from trainables.models import ModelSpec, complete_model, model_factory
+from trainables.optimizers.privacy import Guarantee, check_model, make_definite
 from trainables.optimizers.registry import find_optimizer
 from trainables.optimizers.schedule import batch_sizes, epochs_run
 from trainables.recipe import Recipe
@@ -53,16 +53,16 @@ def check(
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         module = _tried_module(model, dataset)
         for recipe in recipes:
-            _check_recipe(recipe, module, dataset, resolve_model(model)["name"], size)
+            _check_recipe(recipe, module, dataset, complete_model(model)["name"], size)
 
 
 def definite(recipe: Recipe, size: int) -> tuple[Recipe, Guarantee]:
     """The recipe with its privacy noise worked out for ``size`` examples, and what that noise guarantees."""
-    return resolve(recipe, size, len(batch_sizes(size, recipe.batch_size)) * epochs_run(recipe))
+    return make_definite(recipe, size, len(batch_sizes(size, recipe.batch_size)) * epochs_run(recipe))
 
 
 def _tried_module(model: ModelSpec, dataset: Dataset) -> nn.Module:
-    shape, name = dataset.x_train.shape[1:], resolve_model(model)["name"]
+    shape, name = dataset.x_train.shape[1:], complete_model(model)["name"]
     module = model_factory(model)(shape, dataset.num_classes)
     if not isinstance(module, nn.Module):
         raise UserError(f"model {name!r} returned {type(module).__name__}; expected a torch.nn.Module")

@@ -18,7 +18,7 @@ from trainables.engine.checks import check, definite
 from trainables.engine.networks import Network, make_network
 from trainables.engine.runtime import Runtime, find_device
 from trainables.errors import UserError
-from trainables.models import ModelSpec, model_factory, resolve_model
+from trainables.models import ModelSpec, complete_model, model_factory
 from trainables.optimizers.privacy import Guarantee
 from trainables.optimizers.schedule import batch_sizes, epochs_run
 from trainables.recipe import Recipe
@@ -137,7 +137,7 @@ def make_task(
     made = Context(
         dataset={"name": loaded.name, **loaded.options},
         fingerprint=loaded.fingerprint,
-        model=resolve_model(model),
+        model=complete_model(model),
         subsets=_subsets(subsets),
         **context,
     )

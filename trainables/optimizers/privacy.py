@@ -25,7 +25,7 @@ class Guarantee:
     delta: float = 0.0
 
 
-def resolve(recipe: Recipe, size: int, steps: int) -> tuple[Recipe, Guarantee]:
+def make_definite(recipe: Recipe, size: int, steps: int) -> tuple[Recipe, Guarantee]:
     """Work out the noise and batch size of a private recipe, and the guarantee that training then has.
 
     Every example is in a batch with probability ``batch_size / size``, independently (Poisson sampling).
@@ -53,7 +53,7 @@ def resolve(recipe: Recipe, size: int, steps: int) -> tuple[Recipe, Guarantee]:
         UserError: A ``target_epsilon`` that no noise reaches.
 
     >>> recipe = Recipe(optimizer="dpsgd", clip=1, noise_multiplier=1.1, batch_size=600)
-    >>> round(resolve(recipe, 60_000, 10_000)[1].epsilon, 2)
+    >>> round(make_definite(recipe, 60_000, 10_000)[1].epsilon, 2)
     5.63
     """
     if not find_optimizer(recipe.optimizer).private:

@@ -163,16 +163,15 @@ def update_rule(recipe: Recipe) -> UpdateRule:
 
     Returns:
         The rule: ``state = rule.init(params)``, then ``params, state = rule.step(params, state, grad_fn,
-            lr=...)``
-        with ``params = {name: tensor[K, ...]}`` of K replicas.
+        lr=...)`` with ``params = {name: tensor[K, ...]}`` of K replicas.
 
     Raises:
         UserError: A private recipe gives ``target_epsilon``, whose noise depends on the data's size; see
-            ``privacy.resolve``.
+            ``privacy.make_definite``.
     """
     optimizer = find_optimizer(recipe.optimizer)
     if optimizer.private and recipe.noise_multiplier is None:
         raise UserError(
-            f"optimizer {recipe.optimizer!r}: privacy.resolve(recipe, ...) first finds its noise_multiplier"
+            f"optimizer {recipe.optimizer!r}: privacy.make_definite(recipe, ...) first finds noise_multiplier"
         )
     return UpdateRule(recipe, optimizer)

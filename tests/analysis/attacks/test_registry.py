@@ -12,7 +12,7 @@ from scipy.stats import kstest
 from sklearn.metrics import roc_auc_score
 
 from analysis.attacks.ranks import risk_by_example
-from analysis.attacks.registry import ATTACKS, attack_p, attack_r, calibrated_loss, resolve, run
+from analysis.attacks.registry import ATTACKS, attack_p, attack_r, calibrated_loss, run, select
 from analysis.ensemble import ensemble_of
 from analysis.metrics import auc
 from tests.helpers.simulated_records import simulate
@@ -142,12 +142,12 @@ def test_quantile_regression_without_out_shadows_is_nan() -> None:
 
 
 def test_default_attacks_are_those_marked_so_and_names_are_checked() -> None:
-    assert "lira" in resolve()
-    assert "quantile" not in resolve()
-    assert list(resolve(["rmia", "lira"])) == ["rmia", "lira"]
-    assert list(resolve(["default", "quantile"])) == [*resolve(), "quantile"]
+    assert "lira" in select()
+    assert "quantile" not in select()
+    assert list(select(["rmia", "lira"])) == ["rmia", "lira"]
+    assert list(select(["default", "quantile"])) == [*select(), "quantile"]
     with pytest.raises(UserError, match="attack 'lyra' is not known; did you mean 'lira'"):
-        resolve(["lyra"])
+        select(["lyra"])
 
 
 def test_a_users_own_attack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,17 +162,17 @@ def test_a_users_own_attack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     ensemble = ensemble_of(simulate(range(4)))
-    ((name, attack),) = resolve(["my_attacks:mine"]).items()
+    ((name, attack),) = select(["my_attacks:mine"]).items()
     assert name == "mine"
     np.testing.assert_allclose(run(name, attack, ensemble), ensemble.signal("train", "margin")[:, 0])
-    ((name, attack),) = resolve(["my_attacks:wrong"]).items()
+    ((name, attack),) = select(["my_attacks:wrong"]).items()
     with pytest.raises(UserError, match=r"attack 'wrong' returned bool \(120,\); expected .*\(4, 120\)"):
         run(name, attack, ensemble)
     with pytest.raises(UserError, match=r"attack 'my_attacks:lira': another is called 'lira', too"):
-        resolve(["my_attacks:lira"])
-    assert list(resolve(["my_attacks:mine", "my_attacks:mine", "lira"])) == ["mine", "lira"]
+        select(["my_attacks:lira"])
+    assert list(select(["my_attacks:mine", "my_attacks:mine", "lira"])) == ["mine", "lira"]
     with pytest.raises(UserError, match="expected a function"):
-        resolve(["my_attacks:constant"])
+        select(["my_attacks:constant"])
     with pytest.raises(UserError, match="cannot be imported"):
-        resolve(["my_attacks:absent"])
+        select(["my_attacks:absent"])
     sys.modules.pop("my_attacks", None)

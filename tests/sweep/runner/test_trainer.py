@@ -9,7 +9,7 @@ import pytest
 from sweep import SweepSpec, run
 from sweep.runner import trainer
 from sweep.runner.trainer import Trainer
-from sweep.watch.progress import Live
+from sweep.watch.progress import LocalCallback
 from trainables.errors import RunError, UserError
 
 
@@ -24,7 +24,7 @@ def test_a_mistake_seen_on_a_node_is_one_line(
     assert "\n" not in str(refused.value)
 
 
-class Away(Live):
+class Away(LocalCallback):
     """A logger whose server stops answering."""
 
     def on_trial_result(self, *_: object, **__: object) -> None:

@@ -18,7 +18,7 @@ from trainables import Recipe, train_replicas
 from trainables.engine.networks import make_network
 from trainables.errors import UserError
 from trainables.optimizers.losses import objective
-from trainables.optimizers.privacy import epsilon, resolve
+from trainables.optimizers.privacy import epsilon, make_definite
 from trainables.optimizers.update_rules import update_rule
 
 DPSGD = {"optimizer": "dpsgd", "clip": 0.5, "noise_multiplier": 1.5, "batch_size": 8}
@@ -113,16 +113,16 @@ def opacus(noise: float, rate: float, steps: int, delta: float, kind: type = RDP
 
 
 def test_dpsgd_spends_what_opacus_counts() -> None:
-    recipe, guarantee = resolve(Recipe(**DPSGD), size=100, steps=250)
+    recipe, guarantee = make_definite(Recipe(**DPSGD), size=100, steps=250)
     assert guarantee.epsilon == pytest.approx(opacus(1.5, 0.08, 250, 1e-5), rel=1e-12)
     assert guarantee.delta == 1e-5
     assert recipe == Recipe(**DPSGD)
 
 
 def test_dpsam_pays_for_both_gradients_of_a_step() -> None:
-    spent = resolve(Recipe(**DPSAM), size=100, steps=250)[1].epsilon
+    spent = make_definite(Recipe(**DPSAM), size=100, steps=250)[1].epsilon
     assert spent == pytest.approx(opacus(1.5 / 2**0.5, 0.08, 250, 1e-5), rel=1e-12)
-    assert spent > 1.3 * resolve(Recipe(**DPSGD), size=100, steps=250)[1].epsilon
+    assert spent > 1.3 * make_definite(Recipe(**DPSGD), size=100, steps=250)[1].epsilon
 
 
 def test_epsilon_bounds_a_tighter_accountant_from_above() -> None:
@@ -139,7 +139,7 @@ def test_without_sampling_epsilon_bounds_the_exact_gaussian_one(knobs: dict, rel
     exact = brentq(
         lambda e: norm.cdf(mu / 2 - e / mu) - np.exp(e + norm.logcdf(-mu / 2 - e / mu)) - 1e-5, 0.1, 500
     )
-    _, guarantee = resolve(Recipe(**knobs | {"batch_size": 64}), size=40, steps=steps)
+    _, guarantee = make_definite(Recipe(**knobs | {"batch_size": 64}), size=40, steps=steps)
     assert exact <= guarantee.epsilon <= 1.1 * exact
 
 
@@ -147,34 +147,34 @@ def test_without_sampling_epsilon_bounds_the_exact_gaussian_one(knobs: dict, rel
 @pytest.mark.parametrize("target", [1.0, 8.0])
 def test_a_target_epsilon_is_met_and_not_by_far(knobs: dict, target: float) -> None:
     recipe = Recipe(**{k: v for k, v in knobs.items() if k != "noise_multiplier"}, target_epsilon=target)
-    definite, guarantee = resolve(recipe, size=100, steps=250)
+    definite, guarantee = make_definite(recipe, size=100, steps=250)
     assert definite.noise_multiplier is not None
     assert 0.99 * target <= guarantee.epsilon <= target
 
 
 def test_a_batch_larger_than_the_data_is_all_of_it() -> None:
-    recipe, guarantee = resolve(Recipe(**DPSGD | {"batch_size": 500}), size=100, steps=10)
+    recipe, guarantee = make_definite(Recipe(**DPSGD | {"batch_size": 500}), size=100, steps=10)
     assert recipe.batch_size == 100
     assert guarantee.epsilon == pytest.approx(opacus(1.5, 1.0, 10, 1e-5))
 
 
 def test_an_unreachable_target_says_so() -> None:
     with pytest.raises(UserError, match="target_epsilon 1e-09 cannot be had"):
-        resolve(Recipe(optimizer="dpsgd", clip=1, target_epsilon=1e-9), size=100, steps=250)
+        make_definite(Recipe(optimizer="dpsgd", clip=1, target_epsilon=1e-9), size=100, steps=250)
 
 
 def test_rules_without_privacy_promise_none() -> None:
     recipe = Recipe(noise=5)
-    assert resolve(recipe, 100, 10)[0] is recipe
-    assert resolve(recipe, 100, 10)[1].epsilon == float("inf")
-    assert resolve(recipe, 100, 10)[1].delta == 0
+    assert make_definite(recipe, 100, 10)[0] is recipe
+    assert make_definite(recipe, 100, 10)[1].epsilon == float("inf")
+    assert make_definite(recipe, 100, 10)[1].delta == 0
 
 
 def test_records_of_private_training_hold_epsilon_and_the_recipe_as_given() -> None:
     data = {"name": "digits", "train_size": 60, "test_size": 20}
     recipe = Recipe(optimizer="dpsam", rho=0.05, clip=1, target_epsilon=8, epochs=2, batch_size=10)
     record = train_replicas(recipe, data, "mlp", [0, 1], stack=2)
-    expected = resolve(recipe, 30, 6)[1].epsilon
+    expected = make_definite(recipe, 30, 6)[1].epsilon
     np.testing.assert_array_equal(record.epsilon, [expected, expected])
     np.testing.assert_array_equal(record.delta, [1e-5, 1e-5])
     assert record.recipe == recipe.knobs
