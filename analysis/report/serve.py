@@ -26,19 +26,19 @@ LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
 PORT = 8700
 
 
-class Progress(NamedTuple):
+class Counts(NamedTuple):
     """Replicas that lie in records, and those that the manifest asks for."""
 
     done: int
     total: int
 
 
-def progress(store: Store) -> Progress:
+def count(store: Store) -> Counts:
     """Count replicas from names of files alone; a subset seed that two records hold counts once."""
     manifest = read_manifest(store) or NO_MANIFEST
     wanted = manifest.seed_range
     done = {(a.recipe_id, seed) for a in addresses(store, manifest) for seed in a.seeds if seed in wanted}
-    return Progress(len(done), len(manifest.recipes) * len(wanted))
+    return Counts(len(done), len(manifest.recipes) * len(wanted))
 
 
 class Driven:
@@ -69,11 +69,11 @@ class Driven:
 
 
 class Live:
-    """What the page sees now: progress, the packed results of the last audit, and their version."""
+    """What the page sees now: counts of replicas, the packed results of the last audit, and their version."""
 
     def __init__(self, store: Store, audit: Callable[[Store], object] = audit_sweep) -> None:
         self.store, self._audit = store, audit
-        self.progress, self.version, self.note = progress(store), "", "Waiting for records"
+        self.counts, self.version, self.note = count(store), "", "Waiting for records"
         self.chunks: dict[str, str] = {}
         self._audited = 0
         self._driver = Driven(store)
@@ -81,20 +81,20 @@ class Live:
     def refresh(self) -> None:
         """Audits when there are more replicas than at the last audit; a failure is told, never raised."""
         try:
-            self.progress = progress(self.store)
+            self.counts = count(self.store)
             if not self.version:
                 self._adopt_results()
-            if self.progress.done > self._audited:
+            if self.counts.done > self._audited:
                 self.note = "Auditing what has landed"
-                done = self.progress.done
+                done = self.counts.done
                 self._audit(self.store)
                 self._publish(done)
             self.note = "" if self.version else "Waiting for records"
         except UserError as error:
-            self._audited = self.progress.done
+            self._audited = self.counts.done
             self.note = str(error)
         except Exception as error:  # the page must outlive whatever a half-finished sweep does to an audit
-            self._audited = self.progress.done
+            self._audited = self.counts.done
             self.note = f"The audit failed: {type(error).__name__}: {error}"
 
     def _adopt_results(self) -> None:
@@ -109,9 +109,9 @@ class Live:
         self.version = f"{replicas}-{hash(tuple(self.chunks.values())) & 0xFFFFFFFF:x}"
 
     def status(self) -> dict[str, Any]:
-        """Progress, the version of the results, a note, and what the driver says, as JSON values."""
+        """Counts, the version of the results, a note, and what the driver says, as JSON values."""
         note = ". ".join(part for part in (self.note, self._driver.words()) if part)
-        return {**self.progress._asdict(), "version": self.version, "note": note}
+        return {**self.counts._asdict(), "version": self.version, "note": note}
 
 
 class LiveServer:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from sweep.cluster import connected
 from sweep.runner.preflight import Check, require_nodes
 from sweep.runner.stages import named
-from sweep.watch.progress import LINE_EVERY, clock
+from sweep.watch.tally import LINE_EVERY, clock
 from trainables.directory import MANIFEST
 from trainables.storage import Store
 

@@ -166,8 +166,8 @@ def load(spec: SweepSpec, store: Store | None, console: Console) -> Dataset:
     doing = f"loading dataset {spec.dataset['name']}"
     if store is not None:
         note_phase(store, "starting", doing)
-    with named(store, doing), loading_bar(console, doing) as progress:
-        return load_dataset(spec.dataset, progress=progress)
+    with named(store, doing), loading_bar(console, doing) as report:
+        return load_dataset(spec.dataset, report=report)
 
 
 def _train(spec: SweepSpec, trainer: Trainer) -> Trained:

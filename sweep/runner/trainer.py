@@ -41,7 +41,7 @@ from trainables.storage import Store, located
 from trainables.trial import Block, Failures, Job, SaveRequests, trial
 
 if TYPE_CHECKING:
-    from sweep.watch.progress import Watch
+    from sweep.watch.tally import Watch
     from sweep.watch.waiting import Sayer
 
 PATIENCE = 10.0  # seconds that Ray gets to end its trials once their progress is saved
@@ -272,7 +272,7 @@ class Trainer:
         from sweep.watch.gauges import Figures
         from sweep.watch.joining import Joining
         from sweep.watch.naming import Naming
-        from sweep.watch.progress import Bar, Tally, Watch
+        from sweep.watch.tally import Bar, Tally, Watch
         from sweep.watch.waiting import Waiting
 
         job = Job(

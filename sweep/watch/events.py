@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from sweep.cluster import Cluster, Demand
-from sweep.watch.progress import LocalCallback, Watch, latest_error
+from sweep.watch.tally import LocalCallback, Watch, latest_error
 
 REASONS = ("process died", "node lost", "out of memory")  # each is shown as 0 before it happens
 

@@ -14,7 +14,7 @@ from ray.util.metrics import Gauge
 
 from sweep.runner.plan import Inventory
 from sweep.watch.events import Events
-from sweep.watch.progress import LocalCallback, Tally
+from sweep.watch.tally import LocalCallback, Tally
 from trainables.labels import labels
 from trainables.recipe import Recipe
 

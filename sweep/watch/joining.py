@@ -9,7 +9,7 @@ from typing import Any
 
 from sweep.cluster import LEFT_OUT, Cluster, Demand
 from sweep.runner.preflight import ANSWER, Check, node_name, silent
-from sweep.watch.progress import LocalCallback, Watch
+from sweep.watch.tally import LocalCallback, Watch
 
 LOOK_EVERY = 2.0  # seconds between looks for nodes and answers
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sweep.watch.progress import LocalCallback
+from sweep.watch.tally import LocalCallback
 
 
 class Naming(LocalCallback):

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from sweep.cluster import Cluster, Demand
-from sweep.watch.progress import LocalCallback
+from sweep.watch.tally import LocalCallback
 from trainables.phase import note_phase
 from trainables.storage import Store
 

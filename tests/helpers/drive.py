@@ -56,18 +56,18 @@ def main(spec: str, out: str, address: str) -> Any:
     stopping.shield()
     from sweep import SweepSpec, run
     from sweep.runner.trainer import Trainer
-    from sweep.watch import progress
+    from sweep.watch import tally
 
     watches = []
 
-    class Watch(progress.Watch):
-        DEATHS = int(os.environ.get("FLATLEAK_DEATHS", progress.Watch.DEATHS))
+    class Watch(tally.Watch):
+        DEATHS = int(os.environ.get("FLATLEAK_DEATHS", tally.Watch.DEATHS))
 
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
             watches.append(self)
 
-    progress.Watch = Watch  # type: ignore[misc]
+    tally.Watch = Watch  # type: ignore[misc]
     Trainer._device = "cpu"  # type: ignore[method-assign, assignment]
     outcome = run(SweepSpec.of(json.loads(Path(spec).read_text())), out, address=address, analyse=False)
     died_on = [node for watch in watches for nodes in watch.died_on.values() for node in nodes]

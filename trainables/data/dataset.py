@@ -103,14 +103,14 @@ class Dataset:
         }
 
 
-def load_dataset(spec: str | Mapping[str, Any], *, progress: Report | None = None) -> Dataset:
+def load_dataset(spec: str | Mapping[str, Any], *, report: Report | None = None) -> Dataset:
     """Load the data set that a spec names.
 
     Args:
         spec: A name, or a mapping with ``name``, the source's options and ``Options``. ``name`` may be an
             import string ``package.module:factory``; the factory takes the remaining options and returns a
             mapping with x_train, y_train, x_test, y_test and perhaps class_names, or those four arrays.
-        progress: Called as ``progress(what, done, total)`` while many files are read.
+        report: Called as ``report(what, done, total)`` while many files are read.
 
     Returns:
         The data set, ready to train on.
@@ -129,7 +129,7 @@ def load_dataset(spec: str | Mapping[str, Any], *, progress: Report | None = Non
     load = lookup_factory("dataset", name, DATASETS)
     options = _options({key: value for key, value in chosen.items() if key in Options.model_fields})
     own = {key: value for key, value in chosen.items() if key not in Options.model_fields}
-    with reported_to(progress):
+    with reported_to(report):
         return _derive(name, chosen, _as_source(_call(name, load, own), name), options)
 
 

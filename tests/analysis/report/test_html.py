@@ -20,7 +20,7 @@ from analysis.report.figures import FIGURES, Panel, draw
 from analysis.report.html import write_report
 from analysis.report.payload import chunks, failures, packed, snippet, summary
 from analysis.report.pictures import Pictures, notable, save_pictures
-from analysis.report.serve import Live, LiveServer, progress
+from analysis.report.serve import Live, LiveServer, count
 from analysis.results import Tables
 from tests.helpers.simulated_results import simulate
 from trainables.errors import UserError
@@ -191,7 +191,7 @@ def test_progress_counts_each_wanted_seed_once(tmp_path: Path) -> None:
     add_records(directory, 8, 23)
     (directory / "records" / ("a" * 10)).mkdir()
     (directory / "records" / ("a" * 10) / f"{'0' * 10}-0-63.npz").write_bytes(b"")
-    assert progress(Store.at(directory)) == (3 * 24, 3 * 64)
+    assert count(Store.at(directory)) == (3 * 24, 3 * 64)
 
 
 def test_progress_counts_from_the_first_seed_of_the_sweep(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_progress_counts_from_the_first_seed_of_the_sweep(tmp_path: Path) -> Non
     (directory / "manifest.json").write_text(json.dumps(manifest | {"first_seed": 64, "seeds": 32}))
     add_records(directory, 0, 15)
     add_records(directory, 60, 79)
-    assert progress(Store.at(directory)) == (2 * 16, 2 * 32)
+    assert count(Store.at(directory)) == (2 * 16, 2 * 32)
 
 
 def test_live_audits_only_when_records_landed(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from sweep import SweepSpec, run
 from sweep.runner import trainer
 from sweep.runner.trainer import Trainer
-from sweep.watch.progress import LocalCallback
+from sweep.watch.tally import LocalCallback
 from trainables.errors import RunError, UserError
 
 

@@ -232,8 +232,6 @@ def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_reading_says_how_far_it_is(tmp_path: Path) -> None:
     said: list[tuple[str, int, int]] = []
-    load_dataset(
-        {"name": "folder", "path": str(folder(tmp_path))}, progress=lambda *report: said.append(report)
-    )
+    load_dataset({"name": "folder", "path": str(folder(tmp_path))}, report=lambda *told: said.append(told))
     assert said == [("images", done, 12) for done in range(1, 13)] * 2
     assert not ImageFile.LOAD_TRUNCATED_IMAGES

@@ -153,7 +153,7 @@ def test_a_large_table_says_how_far_it_is(tmp_path: Path) -> None:
     frame.to_csv(tmp_path / "large.csv", index=False)
     said: list[tuple[str, int, int]] = []
     spec = {"name": "table", "path": str(tmp_path / "large.csv"), "label": "income"}
-    assert len(load_dataset(spec, progress=lambda *report: said.append(report)).y_train) == 40_000
+    assert len(load_dataset(spec, report=lambda *told: said.append(told)).y_train) == 40_000
     size = (tmp_path / "large.csv").stat().st_size
     assert len(said) > 5
     assert {what for what, _, _ in said} == {"bytes of large.csv"}

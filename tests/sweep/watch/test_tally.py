@@ -9,7 +9,7 @@ import pytest
 import ray
 from ray._private import state
 
-from sweep.watch.progress import Tally, Watch
+from sweep.watch.tally import Tally, Watch
 from trainables.records import Address
 from trainables.trial import Block, SaveRequests
 
