@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,12 +30,16 @@ from pydantic import BaseModel, ConfigDict
 from trainables import signals
 from trainables.data.subsets import Subsets
 from trainables.errors import UserError
+from trainables.ranges import Ranges
 from trainables.storage import Store
 
 VERSION = 1
+_REMOTE = "remote"  # among what a RecordFile keeps: its open file
+_HEADER = 30 + 64  # bytes before a member's data, its name aside: the format's own, and more than NumPy adds
 SIDES = ("train", "test")
 FLOAT_SIGNALS = ("margin", "log_p_true", "entropy", "modified_entropy")
 PER_REPLICA = ("test_accuracy", "train_accuracy", "final_loss", "seconds", "epsilon", "delta", "epochs")
+SMALL = ("version", "recipe", "context", "seeds", "n_train", "n_test", *PER_REPLICA)
 
 Array = NDArray[Any]
 
@@ -125,13 +129,7 @@ class Record:
     def arrays(self) -> dict[str, Array]:
         """The archive's members by name."""
         out: dict[str, Array] = {
-            "version": np.int64(VERSION),  # type: ignore[dict-item]
-            "recipe": np.array(json.dumps(self.recipe, sort_keys=True)),
-            "context": np.array(self.context.model_dump_json(exclude_none=True)),
-            "seeds": self.seeds.astype(np.int64),
             "members": np.packbits(self.members, axis=-1),
-            "n_train": np.int64(len(self.labels_train)),  # type: ignore[dict-item]
-            "n_test": np.int64(len(self.labels_test)),  # type: ignore[dict-item]
             "labels_train": self.labels_train.astype(np.int32),
             "labels_test": self.labels_test.astype(np.int32),
             "canaries": self.canaries.astype(np.int32),
@@ -141,6 +139,15 @@ class Record:
             out |= {f"{side}_{name}": getattr(values, name).astype(np.float32) for name in FLOAT_SIGNALS}
         if self.train_curvature is not None:
             out["train_curvature"] = self.train_curvature.astype(np.float32)
+        # Small members come last, beside the archive's directory: one read of a file's end has them all.
+        out |= {
+            "version": np.int64(VERSION),  # type: ignore[dict-item]
+            "recipe": np.array(json.dumps(self.recipe, sort_keys=True)),
+            "context": np.array(self.context.model_dump_json(exclude_none=True)),
+            "seeds": self.seeds.astype(np.int64),
+            "n_train": np.int64(len(self.labels_train)),  # type: ignore[dict-item]
+            "n_test": np.int64(len(self.labels_test)),  # type: ignore[dict-item]
+        }
         for name in PER_REPLICA:
             out[name] = np.asarray(getattr(self, name), np.int64 if name == "epochs" else np.float64)
         return out
@@ -212,18 +219,40 @@ class RecordFile:
 
     store: Store
     path: str
+    _kept: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)  # small fields
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is sent to another process: no open file."""
+        return vars(self) | {"_kept": {k: v for k, v in self._kept.items() if k != _REMOTE}}
+
+    def _open(self) -> IO[bytes]:
+        """A reader of the file; of an object store's, what was read of its end is kept."""
+        if self.store.local is not None:
+            return self.store.open(self.path)
+        if _REMOTE not in self._kept:
+            self._kept[_REMOTE] = self.store.remote(self.path)
+        return cast(IO[bytes], Ranges(self._kept[_REMOTE]))
 
     @contextmanager
     def _members(self) -> Iterator[Callable[[str], Array]]:
         """Opens the archive once for several members; what is wrong with one becomes a RecordError."""
         asked = "version"
         try:
-            with self.store.open(self.path) as file, np.load(file, allow_pickle=False) as archive:
+            with self._open() as file, zipfile.ZipFile(file) as archive:
 
                 def member(name: str) -> Array:
                     nonlocal asked
                     asked = name
-                    return _array(archive.zip.read(f"{name}.npy"))
+                    if name in self._kept:
+                        return cast(Array, self._kept[name])
+                    about = archive.getinfo(f"{name}.npy")
+                    if isinstance(file, Ranges):
+                        end = about.header_offset + _HEADER + len(about.filename) + about.compress_size
+                        file.expect(about.header_offset, end)
+                    value = _array(archive.read(about.filename))
+                    if name in SMALL:
+                        self._kept[name] = value
+                    return value
 
                 yield member
         except KeyError:
@@ -236,6 +265,8 @@ class RecordFile:
             raise self.error(asked, f"cannot be read ({error})") from error
 
     def _load(self, name: str) -> Array:
+        if name in self._kept:
+            return cast(Array, self._kept[name])
         with self._members() as member:
             return member(name)
 

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from pyarrow import fs
 
 from trainables.errors import UserError, first_line
+from trainables.ranges import Remote
 
 T = TypeVar("T")
 
@@ -137,6 +138,15 @@ class Store:
         """
         filesystem, where = self._locate(path)
         return cast(IO[bytes], _patiently(lambda: filesystem.open_input_file(where)))
+
+    def remote(self, path: str) -> Remote:
+        """A file to be read by ranges, its end already here; for object stores.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+        filesystem, where = self._locate(path)
+        return _patiently(lambda: Remote(filesystem.open_input_file(where)))
 
     def read(self, path: str) -> bytes:
         """The whole content of a file.

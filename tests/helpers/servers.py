@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -114,6 +115,41 @@ def refusing(endpoint: str, refusals: int = 0, shut: threading.Event | None = No
     threading.Thread(target=serve, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        listener.close()
+
+
+METHODS = (b"GET ", b"HEAD ", b"PUT ", b"POST ", b"DELETE ")
+
+
+@contextmanager
+def counting(endpoint: str) -> Iterator[tuple[str, Counter[str]]]:
+    """Stands before ``endpoint`` and counts the requests that pass, by their method."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    target = ("127.0.0.1", int(endpoint.rpartition(":")[2]))
+    seen: Counter[str] = Counter()
+
+    def ask(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if data.startswith(METHODS):
+                    seen[data.partition(b" ")[0].decode()] += 1
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    def serve() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(target)
+            threading.Thread(target=ask, args=(client, server), daemon=True).start()
+            threading.Thread(target=_pipe, args=(server, client, threading.Event()), daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", seen
     finally:
         listener.close()
 

@@ -1,0 +1,73 @@
+"""Records on an object store are read by ranges: how many requests each look makes, on a real S3 server."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from analysis.audit.sweep_audit import audit_sweep
+from analysis.ensemble import load_sweep
+from sweep.runner.plan import take_stock
+from sweep.watch.status import status
+from tests.helpers.servers import S3, counting
+from tests.helpers.simulated_records import simulate
+from trainables.records import Address, RecordFile, content_id, write_record
+from trainables.storage import Store
+
+RECIPES, RECORDS, BLOCK = 4, 3, 4
+
+
+@pytest.fixture
+def far(s3: S3, monkeypatch: pytest.MonkeyPatch):
+    """A sweep of 4 recipes in 3 records each, larger than what is read of a file's end, and its requests."""
+    with counting(s3.endpoint) as (endpoint, seen):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        store = Store.at(s3.uri("ranges") + f"?endpoint_override={endpoint}")
+        recipes = {content_id(k): k for k in ({"optimizer": "sgd", "lr": 0.1 + i} for i in range(RECIPES))}
+        for recipe_id, knobs in recipes.items():
+            for first in range(0, RECORDS * BLOCK, BLOCK):
+                record = simulate(range(first, first + BLOCK), n=1500, m=500, recipe=knobs)
+                address = Address(recipe_id, record.context.context_id, first, first + BLOCK - 1)
+                write_record(store, address, record)
+        manifest = {"context_id": record.context.context_id, "recipes": recipes, "seeds": RECORDS * BLOCK}
+        store.write("manifest.json", json.dumps({**manifest, "name": "ranges"}).encode())
+        seen.clear()
+        yield store, manifest, seen
+
+
+def spent(seen: Counter[str]) -> int:
+    """The requests since the last question."""
+    total = seen.total()
+    seen.clear()
+    return total
+
+
+def test_a_look_costs_two_requests_a_record(far) -> None:
+    store, manifest, seen = far
+    records = RECIPES * RECORDS
+    assert status(store).done == records * BLOCK
+    assert spent(seen) <= 2 * records + 15  # manifest, lease and listings
+    stock = take_stock(store, list(manifest["recipes"]), manifest["context_id"], range(RECORDS * BLOCK))
+    assert stock.missing == 0
+    assert spent(seen) <= 2 * records + 15
+    audit_sweep(store, attacks=["confidence"], resamples=20)
+    # Members, three signals of the training examples and one of the test examples; tables and audits.
+    assert spent(seen) <= (2 + 5) * records + 80
+
+
+def test_only_the_signal_that_is_asked_for_is_read(far) -> None:
+    store, _, seen = far
+    ensemble = next(iter(load_sweep(store).values()))
+    spent(seen)
+    correct = ensemble.signal("train", "correct")
+    assert spent(seen) == RECORDS
+    block = ensemble.blocks[0].source
+    assert isinstance(block, RecordFile)
+    whole = RecordFile(store, block.path).read()
+    np.testing.assert_array_equal(correct[:BLOCK], whole.train.correct)
+    expected = simulate(range(BLOCK), n=1500, m=500)
+    np.testing.assert_array_equal(whole.train.margin, expected.train.margin)
+    np.testing.assert_array_equal(whole.members, expected.members)
