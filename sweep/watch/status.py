@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from rich.console import Console, Group
@@ -34,7 +35,9 @@ from trainables.phase import RUNNING, Phase, read_phase
 from trainables.records import Address, RecordError, RecordFile
 from trainables.storage import Store
 
-SAMPLE = 8  # records a recipe whose figures are read; more would make a large sweep on an object store slow
+SAMPLE = 8  # records a recipe whose figures are read, and at most
+SAMPLES = 64  # of all recipes: more would make a large sweep on an object store slow
+MEANS = ("test_accuracy", "train_accuracy", "final_loss")
 REFRESH = 2.0  # seconds between looks with --watch
 
 
@@ -120,7 +123,8 @@ def status(store: Store) -> Status:
     failures, failed = _failures(store, manifest, done, wanted)
     rows = []
     with ThreadPoolExecutor(8) as pool:
-        means = pool.map(lambda found: _means(store, found), records.values())
+        sample = max(1, min(SAMPLE, SAMPLES // max(1, len(records))))
+        means = pool.map(lambda found: _means(store, found, sample), records.values())
         names = labels(manifest.recipes.values())
         for recipe_id, label, mean in zip(records, names, means, strict=True):
             have, lost = len(done[recipe_id]), len(failed[recipe_id])
@@ -167,22 +171,27 @@ def _seeds(addresses: Iterable[Address], wanted: range) -> set[int]:
     return {seed for address in addresses for seed in address.seeds if seed in wanted}
 
 
-def _means(store: Store, addresses: list[Address]) -> dict[str, float | None]:
+def _means(store: Store, addresses: list[Address], sample: int) -> dict[str, float | None]:
     """Means over a few records, evenly spread over the seeds."""
-    spread = sorted(addresses, key=lambda a: a.first)[:: max(1, -(-len(addresses) // SAMPLE))]
+    spread = sorted(addresses, key=lambda a: a.first)[:: max(1, -(-len(addresses) // sample))]
     sums: dict[str, float] = defaultdict(float)
     replicas = 0
     for address in spread:
-        record = RecordFile(store, address.path)
         try:
-            values = {name: record[name] for name in ("test_accuracy", "train_accuracy", "final_loss")}
+            values = _sums(store, address.path)
         except (RecordError, FileNotFoundError):  # the next run sets it aside; a look changes nothing
             continue
         replicas += len(address.seeds)
         for name, value in values.items():
-            sums[name] += float(value.sum())
-    names = ("test_accuracy", "train_accuracy", "final_loss")
-    return {name: sums[name] / replicas if replicas else None for name in names}
+            sums[name] += value
+    return {name: sums[name] / replicas if replicas else None for name in MEANS}
+
+
+@lru_cache(maxsize=4096)
+def _sums(store: Store, path: str) -> dict[str, float]:
+    """Of a record's replicas; with ``--watch`` each is read once."""
+    record = RecordFile(store, path)
+    return {name: float(record[name].sum()) for name in MEANS}
 
 
 def _failures(

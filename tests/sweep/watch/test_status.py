@@ -17,7 +17,7 @@ from rich.console import Console
 from sweep.runner import lease
 from sweep.runner.phases import note_stop, told
 from sweep.runner.plan import take_stock
-from sweep.watch.status import show, status
+from sweep.watch.status import _sums, show, status
 from trainables.errors import UserError
 from trainables.phase import Phase, note_phase, write_phase
 from trainables.records import PER_REPLICA, Address, Context, Record, Signals, content_id, write_record
@@ -99,6 +99,7 @@ def test_status_and_plan_read_no_signals(store: Store, monkeypatch: pytest.Monke
         read.add(name.removesuffix(".npy"))
         return real(archive, name)
 
+    _sums.cache_clear()
     monkeypatch.setattr(ZipFile, "read", seen)
     assert status(store).done == 16
     assert take_stock(store, list(IDS), CONTEXT.context_id, range(16)).missing == 16
