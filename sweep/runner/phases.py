@@ -95,7 +95,8 @@ def conclude(store: Store, trained: Trained, *, audited: bool) -> None:
     if trained.interrupted:
         note_stop(store)
     elif trained.fatal:
-        note_phase(store, "failed", trained.fatal)
+        if store.local:  # one that stays away would be asked in vain for a minute
+            note_phase(store, "failed", trained.fatal)
     elif trained.failed:
         note_phase(store, "failed", f"{sum(map(len, trained.failed))} replicas given up")
     else:

@@ -24,9 +24,11 @@ def reason(error: str) -> str:
     """
     if "OutOfMemory" in error or "memory monitor" in error or "running low on memory" in error:
         return "out of memory"
+    if "worker process has died" in error:
+        return "process died"
     if "node" in error and re.search(r"node.{0,40}(died|dead|failed|terminated|lost)", error, re.IGNORECASE):
         return "node lost"
-    if "process has died" in error or "actor died" in error.lower() or "ActorDied" in error:
+    if "ActorDied" in error or "actor died" in error.lower():
         return "process died"
     kinds = re.findall(r"^([\w.]*(?:Error|Exception|Diverged|Interrupt))\b", error, re.MULTILINE)
     return kinds[-1].rpartition(".")[2] if kinds else "unknown"

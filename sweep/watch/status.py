@@ -141,15 +141,17 @@ def status(store: Store) -> Status:
         str(driver) if driver else None,
         figures.get("rate"),
         figures.get("time_left"),
-        _phase(store, noted, driver is not None, all_there),
+        _phase(store, noted, driver, all_there),
         {key: figures[key] for key in PACE if key in figures},
     )
 
 
-def _phase(store: Store, noted: Phase | None, driven: bool, all_there: bool) -> Phase:
+def _phase(store: Store, noted: Phase | None, driver: lease.Driver | None, all_there: bool) -> Phase:
     """The phase that was noted, where that still holds."""
-    if driven:
-        return noted if noted and noted.name in RUNNING else Phase(name="starting")
+    if driver:
+        if noted and noted.name in RUNNING:
+            return noted
+        return Phase(name="training" if driver.figures else "starting")
     if noted and noted.name in RUNNING:  # whoever noted it is gone
         return noted.model_copy(update={"name": "crashed", "detail": f"while {noted.name}"})
     if noted and (noted.name in ("stopped", "failed") or all_there):
