@@ -57,6 +57,7 @@ def fail(store: Store, recipe_id: str, seeds: range, *, given_up: bool) -> None:
 
 @pytest.fixture(params=["disk", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    _sums.cache_clear()  # of another test's records at the same place
     made = (
         Store.at(tmp_path / "sweep")
         if request.param == "disk"
@@ -99,7 +100,6 @@ def test_status_and_plan_read_no_signals(store: Store, monkeypatch: pytest.Monke
         read.add(name.removesuffix(".npy"))
         return real(archive, name)
 
-    _sums.cache_clear()
     monkeypatch.setattr(ZipFile, "read", seen)
     assert status(store).done == 16
     assert take_stock(store, list(IDS), CONTEXT.context_id, range(16)).missing == 16
