@@ -219,6 +219,18 @@ class Tables:
         return self._parquet("published_histogram")
 
     @cached_property
+    def _front_probabilities(self) -> pd.DataFrame:
+        """A column a risk, a row a recipe; empty for results of before there was such a table."""
+        table = self._parquet("front_probabilities")
+        return table if table.empty else table.pivot(index="recipe_id", columns="risk", values="probability")
+
+    def front_probability(self, risk: str) -> pd.Series | None:
+        """How often each recipe is on the front of accuracy and this risk, where the audit says so."""
+        if risk not in self._front_probabilities:
+            return None
+        return self._front_probabilities[risk].reindex(self.recipes.index)
+
+    @cached_property
     def _curves(self) -> dict[str, dict[str, pd.DataFrame]]:
         return {
             name: _by_recipe(self._parquet(name))

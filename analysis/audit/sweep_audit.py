@@ -22,7 +22,7 @@ from analysis.audit.jobs import Execute, Job, in_threads
 from analysis.audit.proxies import risk_correlations, tail_ranking
 from analysis.ensemble import Ensemble, load_sweep
 from analysis.pareto import front_probability, hypervolume, pareto_front
-from analysis.results import Risk, front_risk
+from analysis.results import Risk, front_risk, risk_of
 from analysis.statistics.intervals import holm, interval, p_value
 from trainables.directory import (
     NO_MANIFEST,
@@ -97,14 +97,36 @@ class Results:
         table = pd.DataFrame(rows)
         risk = front_risk(table)
         if risk is not None:
-            columns = ["test_accuracy", risk.column]
-            table["on_front"] = pareto_front(table[columns].to_numpy(float))
-            draws = np.stack(
-                [np.column_stack([a.draws[c] for c in columns]) for a in self.audits.values()], axis=1
-            )
-            table["front_probability"] = front_probability(draws)
+            table["on_front"] = pareto_front(table[["test_accuracy", risk.column]].to_numpy(float))
+            table["front_probability"] = self._front_probability(risk)
         table["caveat"] = caveats(table, self.ensembles, registry.select(self.options.get("attacks")))
         return table
+
+    def _front_probability(self, risk: Risk) -> Floats:
+        """How often each recipe is on the front of accuracy and a risk, NaN where it has no such figure."""
+        none = np.full(int(self.options.get("resamples", Options.resamples)), np.nan)
+        draws = [
+            np.column_stack([a.draws["test_accuracy"], a.draws.get(risk.column, none)])
+            for a in self.audits.values()
+        ]
+        known = [np.isfinite(a.row.get(risk.column, np.nan)) for a in self.audits.values()]
+        return np.where(known, front_probability(np.stack(draws, axis=1)), np.nan)
+
+    @property
+    def front_probabilities(self) -> pd.DataFrame:
+        """``front_probability`` of every recipe and risk, not only of the default one."""
+        parts = [
+            pd.DataFrame(
+                {
+                    "recipe_id": list(self.audits),
+                    "risk": risk.column,
+                    "probability": self._front_probability(risk),
+                }
+            )
+            for risk in filter(None, map(risk_of, map(str, self.recipes.columns)))
+        ]
+        columns = ["recipe_id", "risk", "probability"]
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
     @cached_property
     def comparisons(self) -> pd.DataFrame:
@@ -228,6 +250,7 @@ class Results:
             **{name: self.stacked(name) for name in ("metrics", "roc", "scores")},
             **{f"examples/{recipe_id}": found.examples for recipe_id, found in self.audits.items()},
             "comparisons": self.comparisons,
+            "front_probabilities": self.front_probabilities,
             "vulnerable": self.vulnerable,
             **(self._influence() if self._has_test else {}),
             "history": self.history,

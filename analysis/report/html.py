@@ -43,8 +43,18 @@ def title(tables: Tables) -> str:
     return f"{tables.manifest.name}: privacy and accuracy"
 
 
-def page(packed_chunks: Mapping[str, str], *, title: str, live: bool = False) -> str:
-    """The page with its chunks inside; a ``live`` one asks its own server for newer chunks."""
+def page(
+    packed_chunks: Mapping[str, str],
+    *,
+    title: str,
+    live: bool = False,
+    template: str = "page.html",
+    entry: str = "main",
+) -> str:
+    """The page with its chunks inside; a ``live`` one asks its own server for newer chunks.
+
+    ``template`` and ``entry`` name the file of its markup and the module of its script that starts it.
+    """
     parts = {
         "title": html.escape(title),
         "live": "1" if live else "",
@@ -52,17 +62,17 @@ def page(packed_chunks: Mapping[str, str], *, title: str, live: bool = False) ->
         "chunks": "\n".join(
             _script(name, data) for name, data in {**packed_chunks, "plotly": _plotly()}.items()
         ),
-        "script": script(),
+        "script": script(entry),
     }
-    return re.sub(r"<!--(\w+)-->", lambda match: parts[match[1]], _asset("page.html"))
+    return re.sub(r"<!--(\w+)-->", lambda match: parts[match[1]], _asset(template))
 
 
 def _script(name: str, data: str) -> str:
     return f'<script type="text/plain" data-chunk="{html.escape(name)}">{data}</script>'
 
 
-def script() -> str:
-    """The page's modules as one script, each after those that it imports, in one scope.
+def script(entry: str = "main") -> str:
+    """The modules of a page as one script, each after those that it imports, in one scope.
 
     A module is ``page/scripts/<name>.js``; it imports by ``import { ... } from "./<name>.js";``
     on a line of its own. Inside one file that opens from a disk, browsers import nothing.
@@ -78,7 +88,7 @@ def script() -> str:
             joined.pop(name)
             joined[name] = re.sub(r"^export ", "", _IMPORT.sub("", text), flags=re.MULTILINE)
 
-    add("main")
+    add(entry)
     return '"use strict";\n' + "\n".join(joined.values())
 
 

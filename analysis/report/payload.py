@@ -165,7 +165,9 @@ def column(tables: Tables, name: str) -> dict[str, list[Any]]:
 def risk_chunk(tables: Tables, risk: Risk) -> dict[str, Any]:
     """One risk of every recipe, with the recipes that it singles out, by position."""
     info = front_info(tables, risk.column)
+    probability = tables.front_probability(risk.column)
     return {
+        "frontProbability": None if probability is None else {"value": short(probability, 6)},
         **column(tables, risk.column),
         "front": np.flatnonzero(info.on_front).tolist(),
         "reference": info.reference,

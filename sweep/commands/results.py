@@ -77,13 +77,26 @@ def audit(
         print(path)
 
 
-@app.command(**example("flatleak report runs/digits"))
-def report(directory: Directory, as_json: Json = False) -> None:
-    """Draws `report.html` of an audited sweep again."""
+@app.command(**example("flatleak report runs/digits runs/fashion --out runs/both"))
+def report(
+    directories: Annotated[
+        list[str], typer.Argument(metavar="DIR...", help="A sweep directory, or several for one page.")
+    ],
+    out: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Where the page of several sweeps goes.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Draws `report.html` of an audited sweep again, or one page of several sweeps."""
     from analysis.report.html import write_report
+    from analysis.report.several import write_joint_report
+    from trainables.errors import UserError
 
-    require_sweep(directory)
-    path = str(write_report(directory))
+    for directory in directories:
+        require_sweep(directory)
+    if len(directories) > 1 and out is None:
+        raise UserError(f"report of {len(directories)} sweeps: expected --out DIR, where their page goes")
+    path = str(write_report(directories[0]) if out is None else write_joint_report(directories, out))
     print(json.dumps({"report": path}) if as_json else path)
 
 

@@ -15,10 +15,12 @@ import pandas as pd
 import pytest
 import yaml
 
+from analysis import load_results
 from analysis.report.figures.panel import log_ticks
 from analysis.report.glossary import TERMS
 from analysis.report.html import write_report
 from analysis.report.serve import LiveServer
+from analysis.report.several import write_joint_report
 from tests.helpers.simulated_results import simulate
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -196,6 +198,36 @@ def test_the_risk_menu_changes_axis_table_and_attack(report: Path, opened: Opene
     assert set(attacks) == {"confidence"}
 
 
+def test_the_probability_to_be_on_the_front_is_the_chosen_risk_s(report: Path, opened: Opener) -> None:
+    page = opened(report.as_uri())
+    table = pd.read_parquet(report.parent / "results/front_probabilities.parquet")
+    shown = """() => Object.fromEntries([...document.querySelectorAll('#recipe-table tbody tr')].map(row =>
+        [row.querySelector('button').textContent, parseFloat(row.cells[3].textContent)]))"""
+    for risk in ("lira_tpr_at_0.1pct", "rmia_auc"):
+        page.select_option("#risk-menu", risk)
+        title = load_results(report.parent).tables.risk(risk).title
+        page.wait_for_function(
+            "t => document.querySelector('#recipes').innerText.includes(`(in ${t})`)", arg=title
+        )
+        of = table[table["risk"] == risk].set_index("recipe_id")["probability"] * 100
+        expected = {label: of[recipe_id] for recipe_id, label in recipes(report)["label"].items()}
+        assert page.evaluate(shown) == pytest.approx(expected, abs=0.006)
+
+
+def test_captions_are_short_on_the_screen_and_whole_when_copied(report: Path, opened: Opener) -> None:
+    page = opened(report.as_uri(), permissions=["clipboard-read", "clipboard-write"])
+    page.wait_for_selector("body[data-drawn]", timeout=120_000)
+    caption = page.locator("figure[data-panel=roc] figcaption")
+    assert "simulated" not in caption.inner_text()
+    caption.locator("button").click()
+    page.wait_for_function("document.querySelector('[data-panel=roc] .copy').textContent === 'Copied'")
+    chosen = page.evaluate("state.selected")
+    expected = load_results(report.parent).caption("roc", *chosen)
+    assert page.evaluate("navigator.clipboard.readText()") == expected.replace(" TPR at 0.1 % FPR", "")
+    page.emulate_media(media="print")
+    assert "Sweep simulated" in caption.inner_text()
+
+
 def test_colour_shape_and_size_follow_any_knob(report: Path, opened: Opener) -> None:
     page = opened(report.as_uri())
     page.select_option("#colour-menu", "train_seconds")
@@ -309,6 +341,8 @@ def test_fits_the_window(report: Path, opened: Opener, width: int) -> None:
     page = opened(report.as_uri(), width=width)
     page.locator("#how-body").scroll_into_view_if_needed()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    over = "(e) => e.scrollWidth - e.clientWidth"
+    assert page.locator("#recipes .scroll").evaluate(over) <= 0
 
 
 def test_no_name_of_a_knob_breaks_in_a_narrow_window(report: Path, opened: Opener) -> None:
@@ -395,6 +429,66 @@ def test_the_script_and_python_agree_on_ticks(report: Path, opened: Opener) -> N
     for low, high in [(1e-4, 1), (9.5, 13), (0.5, 40), (3.1, 3.2), (1e-5, 1e7), (0.011, 0.9)]:
         found = page.evaluate("([low, high]) => logTicks(low, high)", [low, high])
         assert found == pytest.approx(log_ticks(low, high))
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("several")
+    names = ("digits", "fashion", "cifar10")
+    return Path(
+        write_joint_report(
+            [str(simulate(folder / name, 12, seed=k, name=name)) for k, name in enumerate(names)],
+            folder / "all",
+        )
+    )
+
+
+def test_several_sweeps_share_colours_and_a_table_of_differences(several: Path, opened: Opener) -> None:
+    page = opened(several.as_uri())
+    colours = page.evaluate(
+        """() => Object.fromEntries(data.sweeps.map((sweep, k) => {
+          const [points] = document.getElementById(`front-${k}`).data;
+          const colours = sweep.optimizers.map((o, i) => [o, points.marker.color[i]]);
+          return [sweep.name, Object.fromEntries(colours)];
+        }))"""
+    )
+    assert len(colours) == 3
+    assert colours["digits"] == colours["fashion"] == colours["cifar10"]
+    assert "SAM − SGD by sweep" in page.locator("#differences h3").inner_text()
+    rows = page.locator("#differences tbody tr").all_inner_texts()
+    assert [row.split()[0] for row in rows] == ["digits", "fashion", "cifar10"]
+    page.select_option("#risk-menu", "rmia_auc")
+    page.wait_for_function("document.querySelector('#differences thead').innerText.includes('RMIA AUC')")
+    table = pd.read_parquet(several.parents[1] / "fashion/results/comparisons.parquet")
+    recipe = load_results(several.parents[1] / "fashion").tables.recipe_id("sam rho=0.05")
+    of = (table["recipe_id"] == recipe) & (table["figure"] == "rmia_auc")
+    expected = table.loc[of, "difference"].item()
+    shown = page.locator("#differences tbody tr").nth(1).locator("td").nth(3).inner_text()
+    assert float(shown.split()[0].replace("−", "-")) == pytest.approx(expected, rel=0.02)
+    again = opened(page.url)
+    assert again.evaluate("state.risk") == "rmia_auc"
+
+
+def test_the_keyboard_rings_a_recipe_in_every_front(several: Path, opened: Opener) -> None:
+    page = opened(several.as_uri(), color_scheme="dark")
+    page.locator("#front-1").focus()
+    page.keyboard.press("ArrowRight")
+    label = page.evaluate("state.selected[0]")
+    assert label in page.locator("#chosen").inner_text()
+    page.wait_for_function(
+        "[0, 1, 2].every(k => document.getElementById(`front-${k}`).data.at(-1).x.length === 1)"
+    )
+
+
+@pytest.mark.parametrize("width", [390, 1600])
+def test_several_sweeps_fit_the_window_and_the_paper(several: Path, opened: Opener, width: int) -> None:
+    page = opened(several.as_uri(), width=width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("[...document.querySelectorAll('.plot')].every(p => p.querySelector('.main-svg'))")
+    text = page.evaluate(
+        "() => { dispatchEvent(new Event('beforeprint')); return document.body.textContent; }"
+    )
+    assert "Sweep fashion" in text, "captions on paper say which sweep they are of"
 
 
 def test_hidden_examples_are_not_on_the_page(tmp_path: Path, opened: Opener) -> None:

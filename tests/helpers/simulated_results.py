@@ -77,6 +77,11 @@ def simulate(
     front = _front(table["test_accuracy"].to_numpy(), table["lira_tpr_at_0.1pct"].to_numpy())
     table["on_front"] = front
     table["front_probability"] = np.where(front, rng.uniform(0.4, 1, count), rng.uniform(0, 0.4, count))
+    probabilities = {"lira_tpr_at_0.1pct": table["front_probability"], "rmia_auc": rng.uniform(0, 1, count)}
+    pd.concat(
+        pd.DataFrame({"recipe_id": ids, "risk": risk, "probability": values})
+        for risk, values in probabilities.items()
+    ).to_parquet(results / "front_probabilities.parquet")
     table.to_parquet(results / "recipes.parquet")
     table.to_csv(results / "recipes.csv", index=False)
     base = rng.beta(0.3, 2.5, examples)

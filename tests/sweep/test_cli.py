@@ -144,6 +144,7 @@ MISTAKES = [
     (["audit", "nowhere.npz"], "nowhere.npz"),
     (["audit", "nowhere", "--attack", "lira"], "is not a sweep directory"),
     (["report", "nowhere"], "is not a sweep directory"),
+    (["report", "nowhere", "elsewhere", "--out", "both"], "is not a sweep directory"),
     (["export", "nowhere"], "is not a sweep directory"),
     (["recommend", "nowhere", "--max-risk", "lira_auc=0.6"], "is not a sweep directory"),
 ]
@@ -251,6 +252,9 @@ def test_a_finished_sweep_answers_every_command(
     _, out, _ = flatleak("report", str(sweep))
     assert Path(out.strip()) == sweep / "report.html"
     assert (sweep / "report.html").stat().st_size > 1e5
+    other = shutil.copytree(sweep, tmp_path / "other")
+    _, out, _ = flatleak("report", str(sweep), str(other), "--out", str(tmp_path / "both"))
+    assert Path(out.strip()) == tmp_path / "both/report.html"
     _, out, _ = flatleak("recommend", str(sweep), "--max-risk", "lira_auc=1", "--json")
     best = table.loc[table["test_accuracy"].idxmax()]
     assert json.loads(out)["choice"]["recipe_id"] == best["recipe_id"]

@@ -2,7 +2,7 @@
 
 import { $, dot, h, known } from "./dom.js";
 import { copyButton, csvButton } from "./export.js";
-import { between, form, withInterval } from "./format.js";
+import { differenceOf, signed, withInterval } from "./format.js";
 import { remember } from "./links.js";
 import { clearCompared, selectedDetails } from "./selection.js";
 import { column, data, place, state, title } from "./state.js";
@@ -66,14 +66,10 @@ function pairedWith(details, ids) {
 
   function difference(figure, name, rows) {
     const [table, sign] = of(figure);
-    const signed = (v, like) => (v > 0 ? "+" : "") + form(name, v, like).replace(" %", " points").replace("-", "−");
     if (!table) {
       const [x, y] = rows.map((i) => column(name).value[i]);
-      return typeof x === "number" && typeof y === "number" ? h("span", { className: "muted" }, signed(x - y)) : "";
+      return typeof x === "number" && typeof y === "number" ? h("span", { className: "muted" }, signed(name, x - y)) : "";
     }
-    const { difference: middle, low, high, p_adjusted, p_value } = table.get(figure);
-    const ends = [sign * low, sign * high].sort((a, b) => a - b).map((end) => signed(end, middle));
-    const p = p_adjusted ?? p_value;
-    return [signed(sign * middle), h("span", { className: "ci" }, `${between(...ends)}${known(p) ? `, p ${p < 0.001 ? "< 0.001" : p.toPrecision(2)}` : ""}`)];
+    return differenceOf(name, table.get(figure), sign);
   }
 }

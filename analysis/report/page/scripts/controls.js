@@ -17,7 +17,7 @@ export function drawControls() {
     style("Size", "size", numeric));
 }
 
-function menu(text, id, options, value, change) {
+export function menu(text, id, options, value, change) {
   const choose = h("select", { id, onchange: (e) => change(e.target.value) },
     options.map(([key, name]) => h("option", { value: key, selected: key === value }, name)));
   return h("label", {}, text, choose);

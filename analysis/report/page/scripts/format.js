@@ -31,3 +31,14 @@ export function withInterval(name, i) {
   const ends = interval(name, i);
   return [form(name, column(name).value[i]), ends ? h("span", { className: "ci" }, ends) : null];
 }
+
+/** A difference as text; of percentages in points. */
+export const signed = (name, value, like = value) => (value > 0 ? "+" : "") + form(name, value, like).replace(" %", " points").replace("-", "−");
+
+/** A row of the table of comparisons: the difference, its interval and its p. */
+export function differenceOf(name, { difference, low, high, p_adjusted, p_value }, sign = 1) {
+  const ends = [sign * low, sign * high].sort((a, b) => a - b).map((end) => signed(name, end, difference));
+  const p = p_adjusted ?? p_value;
+  const told = known(low) && known(high) ? `${between(...ends)}${known(p) ? `, p ${p < 0.001 ? "< 0.001" : p.toPrecision(2)}` : ""}` : "no interval";
+  return [signed(name, sign * difference), h("span", { className: "ci" }, told)];
+}

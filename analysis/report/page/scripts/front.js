@@ -2,6 +2,7 @@
 
 import { $, known } from "./dom.js";
 import { form } from "./format.js";
+import { caption } from "./caption.js";
 import { bars, encode, hover } from "./marks.js";
 import { plot } from "./plots.js";
 import { select } from "./selection.js";
@@ -29,7 +30,7 @@ export function drawFront() {
   where.setAttribute("aria-label", `Test accuracy against ${risk.title} of ${rows.length} recipes, ${front.length} of them on the front. ` +
     "Arrow keys select, with Shift they choose the recipe to compare. The table below holds the same figures.");
   $("front-note").textContent = note(rows, front);
-  $("front-caption").textContent = `Accuracy against risk. ${risk.title}. ${data.caption}.`;
+  $("front-caption").replaceChildren(...caption("Accuracy against risk", [risk.title], data.caption));
 }
 
 function frontTraces(rows, front) {
@@ -52,7 +53,7 @@ function frontTraces(rows, front) {
 
 /** Left of a point in the right half of the plot, so that its words stay inside. */
 function side(i, rows) {
-  const values = rows.map((k) => risk.value[k]);
+  const values = rows.flatMap((k) => [risk.value[k], risk.low?.[k], risk.high?.[k]]).filter(known);
   return risk.value[i] > (Math.min(...values) + Math.max(...values)) / 2 ? "bottom left" : "bottom right";
 }
 

@@ -1,5 +1,6 @@
 /* The figures that Python listed: placed in their sections, drawn when in view, the others while nothing else is to do. */
 
+import { caption } from "./caption.js";
 import { $, dot, h, paint } from "./dom.js";
 import { tell } from "./events.js";
 import { clearPlot, plot } from "./plots.js";
@@ -66,7 +67,7 @@ export async function drawPanel(name) {
   const own = slots.flat().filter((t) => !t.meta || t.meta === risk.attack);
   const where = $(`panel-${name}`);
   const attack = own.some((t) => t.meta) ? risk.title.replace(/ (AUC|TPR|advantage|balanced).*/, "") : "";
-  where.parentElement.querySelector("figcaption").textContent = [text, attack, ids.map(labelOf).join(" and "), data.caption].filter(Boolean).join(". ") + ".";
+  where.parentElement.querySelector("figcaption").replaceChildren(...caption(text, [attack, ids.map(labelOf).join(" and ")]));
   if (ofRecipe && !own.length) {
     clearPlot(where);
     where.replaceChildren(h("div", { className: "empty" }, emptyBecause(panelOf(name), ids, details)));

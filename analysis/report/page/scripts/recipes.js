@@ -18,7 +18,7 @@ export function drawRecipes() {
       h("thead", {}, h("tr", {}, header("label", "Recipe"), names.map((n) => header(n, title(n))), h("th", { className: "screen" }, ""))),
       h("tbody", {}, order.slice(0, limit).map((i) => row(i, names, front.has(i)))))),
     order.length > limit ? h("button", { className: "quiet", type: "button", onclick: () => { state.rows *= 4; drawRecipes(); } }, `Show more of ${order.length}`) : "",
-    data.caveatLines.map((line) => h("p", { className: "note caveat" }, h("span", { className: "mind" }, "! "), line)),
+    ...data.caveatLines.map((line) => h("p", { className: "note caveat" }, h("span", { className: "mind" }, "! "), line)),
     data.columns.front_probability ? h("p", { className: "note" }, probabilityNote()) : "");
 }
 
@@ -51,7 +51,7 @@ function row(i, names, ahead) {
     h("td", {}, h("button", { className: "link", type: "button", onclick: (e) => select(id, e.shiftKey ? 1 : 0) }, data.labels[i]),
       ahead ? h("span", { className: "ci" }, "on the front") : null,
       data.caveats[i] ? h("abbr", { className: "mind", title: data.caveats[i] }, "!") : null),
-    names.map((n) => h("td", { className: "num" }, withInterval(n, i), probability(n))),
+    names.map((n) => h("td", { className: "num", "data-title": title(n) }, withInterval(n, i), probability(n))),
     h("td", { className: "num screen" }, h("button", { className: "quiet", type: "button", "aria-label": `Compare ${data.labels[i]}`, onclick: () => select(id, 1) }, "compare")));
 }
 
