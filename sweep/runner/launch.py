@@ -19,6 +19,7 @@ from sweep.runner.search import require_optuna
 from sweep.runner.stages import clear, named, no_empty_folder, stage, tidy
 from sweep.runner.trainer import Trained, Trainer
 from sweep.spec.schema import SweepSpec
+from sweep.watch.console import standard_console
 from sweep.watch.front_table import show_front
 from sweep.watch.loading import loading_bar
 from sweep.watch.loggers import make_loggers
@@ -83,7 +84,7 @@ def run(
         address: A Ray cluster that this machine is in (``auto``, ``host:port``); else that of RAY_ADDRESS,
             else Ray is embedded here.
         analyse: Whether to audit and report at the end, where every replica is there or given up.
-        console: Where progress goes; standard error by default.
+        console: Where progress goes; by default standard error, in a notebook the cell's output.
 
     Returns:
         What was trained, what failed, and the exit code of the command.
@@ -100,7 +101,7 @@ def run(
     from trainables.models import complete_model
 
     started = time.monotonic()
-    console = console or Console(stderr=True)
+    console = console or standard_console()
     store = as_store(out if out is not None else Path("runs") / spec.name)
     require_usable(store)
     loggers = make_loggers(spec.loggers, spec.name)

@@ -15,12 +15,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from sweep.watch.console import animates
 from trainables.data.loading import Report
 
 
 @contextmanager
 def loading_bar(console: Console, doing: str) -> Iterator[Report]:
-    """Shows ``doing`` and how far it is, on a terminal, until the block ends.
+    """Shows ``doing`` and how far it is, on a terminal or in a notebook, until the block ends.
 
     Yields:
         What to pass to ``load_dataset`` as ``progress``.
@@ -32,7 +33,7 @@ def loading_bar(console: Console, doing: str) -> Iterator[Report]:
         TaskProgressColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not animates(console)) as bar:
         task = bar.add_task(doing, total=None)
 
         def report(what: str, done: int, total: int) -> None:

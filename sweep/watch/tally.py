@@ -22,6 +22,7 @@ from rich.progress import (
 from rich.text import Text
 
 from sweep.cluster import LEFT_OUT
+from sweep.watch.console import animates
 from trainables.trial import Block, SaveRequests
 
 RECENT = 300.0  # seconds that "now" looks back
@@ -274,7 +275,7 @@ class Bar(LocalCallback):
             _Speed(tally),
             console=console,
             refresh_per_second=4,
-            disable=not console.is_terminal,
+            disable=not animates(console),
         )
         self._task = self._progress.add_task("training", total=present + tally.total)
 
@@ -287,12 +288,13 @@ class Bar(LocalCallback):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._update()
+        self._progress.refresh()  # a notebook's is not drawn again when it stops
         self._progress.stop()
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
         """Move the bar; where the output is no terminal, print a line now and then."""
         self._update()
-        if not self._console.is_terminal and time.monotonic() - self._last_line > LINE_EVERY:
+        if not animates(self._console) and time.monotonic() - self._last_line > LINE_EVERY:
             self._last_line = time.monotonic()
             done, total = self._present + int(self._tally.trained), self._present + self._tally.total
             self._console.print(f"{done}/{total} replicas, {summary(self._tally)}")
