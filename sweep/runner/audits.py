@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from sweep.cluster import connected
 from sweep.runner.preflight import Check, require_nodes
 from sweep.runner.stages import named
+from sweep.watch.console import animates
 from sweep.watch.tally import LINE_EVERY, clock
 from trainables.directory import MANIFEST
 from trainables.storage import Store
@@ -114,7 +115,7 @@ def shown(execute: Execute, console: Console, publish: Publish = lambda _: None)
             MofNCompleteColumn(),
             TextColumn("{task.fields[left]}"),
         )
-        with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        with Progress(*columns, console=console, disable=not animates(console)) as bar:
             shown = bar.add_task("auditing", total=len(jobs), left="recipes")
             publish({"audited": 0, "to_audit": len(jobs), "time_left": None})
             for count, (job, audited) in enumerate(execute(jobs), 1):
@@ -123,7 +124,7 @@ def shown(execute: Execute, console: Console, publish: Publish = lambda _: None)
                 left = (time.monotonic() - begin) * (work - done) / done
                 bar.update(shown, completed=count, left=f"recipes, {clock(left)} left")
                 publish({"audited": count, "to_audit": len(jobs), "time_left": left})
-                if not console.is_terminal and time.monotonic() - last > LINE_EVERY:
+                if not animates(console) and time.monotonic() - last > LINE_EVERY:
                     last = time.monotonic()
                     console.print(f"audited {count}/{len(jobs)} recipes, {clock(left)} left", highlight=False)
 
