@@ -31,18 +31,22 @@ class Sampler:
 
     Everything random comes from a replica's own stream of that epoch: nothing has to be saved to go on from
     there, and no replica depends on which others it is stacked with. What was drawn lies in buffers on the
-    device that stay where they are. Two counters there walk through them, so that a step needs nothing from
-    the host.
+    device that stay where they are. Two counters there walk through them, so that a captured step needs
+    nothing from the host; where steps are not captured, the host walks, which takes fewer operations.
 
     Args:
         recipe: Batch size, augmentation, mixup and whether batches are Poisson samples.
         data: The data set on the device.
         replicas: K.
         size: Examples that a replica sees in an epoch.
+        host: Whether the host walks through the batches.
     """
 
-    def __init__(self, recipe: Recipe, data: DeviceData, replicas: int, size: int) -> None:
-        self.data, self.size = data, size
+    def __init__(
+        self, recipe: Recipe, data: DeviceData, replicas: int, size: int, *, host: bool = False
+    ) -> None:
+        self.data, self.size, self.host = data, size, host
+        self.number = self.first = 0  # the host's counters: of the next batch, and of its first example
         self.even = batch_sizes(size, recipe.batch_size)
         self.steps = len(self.even)
         self.batch_size = min(recipe.batch_size, size)
@@ -93,11 +97,12 @@ class Sampler:
             self.buffers[purpose][:, : values.shape[1]].copy_(torch.from_numpy(values))
         self.step.zero_()
         self.place.zero_()
+        self.number = self.first = 0
         return [drawn["batches"].shape[1] // self.steps] * self.steps if self.private else self.even
 
     def next(self, size: int) -> Examples:
         """The next batch, of ``size`` examples a replica."""
-        rows = self.buffers["batches"].index_select(1, self.place + self.ramp[:size])
+        rows = self._rows(size)
         share = torch.full(rows.shape, 1 / size, device=rows.device)
         if self.private:
             share, rows = (rows >= 0) / self.batch_size, rows.clamp_min(0)
@@ -106,10 +111,24 @@ class Sampler:
             x = self.augmentation.apply(x, self.buffers["augment"][self.replica, rows])
         targets = self.data.targets(rows)
         if self.mixup:
-            x, targets = mixed(x, targets, self.buffers["mixup"].index_select(1, self.step)[:, 0])
-        self.place.add_(size)
-        self.step.add_(1)
+            shares = self.buffers["mixup"]
+            own = shares[:, self.number] if self.host else shares.index_select(1, self.step)[:, 0]
+            x, targets = mixed(x, targets, own)
+        self._walk(size)
         return x, targets, share
+
+    def _rows(self, size: int) -> Tensor:
+        batches = self.buffers["batches"]
+        if self.host:
+            return batches[:, self.first : self.first + size]
+        return batches.index_select(1, self.place + self.ramp[:size])
+
+    def _walk(self, size: int) -> None:
+        if self.host:
+            self.number, self.first = self.number + 1, self.first + size
+        else:
+            self.place.add_(size)
+            self.step.add_(1)
 
     def _shuffled(self, generator: np.random.Generator, members: NDArray[np.intp]) -> NDArray[np.intp]:
         """Every member once; of more than ``size`` some are left out, of fewer some come twice."""

@@ -52,11 +52,12 @@ class Stack:
         if task.device.type == "cpu":
             keep_freed_memory()
         self.task, self.network, self.rule = task, task.network, update_rule(task.definite)
-        self.sampler = Sampler(task.definite, task.data, len(seeds), task.size)
+        self.sampler = Sampler(task.definite, task.data, len(seeds), task.size, host=capture is None)
         device, steps = task.device, self.sampler.steps
         # A CPU reads the rate back in double precision, a GPU's kernels take single.
         precision = torch.float64 if device.type == "cpu" else torch.float32
         self.rates = torch.zeros(steps, dtype=precision, device=device)
+        self.rate_of: list[float] = []  # the same, of steps that are not captured
         self.losses = torch.zeros(steps, len(seeds), device=device)
         self.params, self.state, self.buffers = self._initial(seeds)
         self._begin(seeds)
@@ -122,7 +123,10 @@ class Stack:
         recipe, steps = self.task.recipe, self.sampler.steps
         first = self.epoch * steps
         rates = [learning_rate(recipe, first + step, recipe.epochs * steps) for step in range(steps)]
-        self.rates.copy_(torch.tensor(rates, dtype=self.rates.dtype))
+        if self.sampler.host:
+            self.rate_of = rates
+        else:
+            self.rates.copy_(torch.tensor(rates, dtype=self.rates.dtype))
         return self.load_epoch()[:limit]
 
     def take_step(self, step: int, size: int) -> None:
@@ -162,6 +166,12 @@ class Stack:
 
     def _step(self, kind: Kind) -> None:
         """Do the part of a step that happens on the device."""
+        if self.sampler.host:
+            number = self.sampler.number
+            batch = self.batch(kind.size, kind.parity)
+            self.rule.move(self.params, self.state, batch, lr=self.rate_of[number])
+            self.losses[number] = batch.seen[0]
+            return
         at = self.sampler.step.clone()
         rate = self.rates.index_select(0, at)[0]
         batch = self.batch(kind.size, kind.parity)
