@@ -27,6 +27,7 @@ __all__ = [
     "nonmember_variance",
 ]
 
+_BLOCK = 64 << 20  # bytes
 RATE_THRESHOLD = 0.25  # Feldman and Zhang 2020, section 3: what they call a memorized example
 MIDDLE = (0.6, 0.85)  # where Kim et al. 2023 see the largest surplus of SAM
 
@@ -48,8 +49,9 @@ def memorization(correct: ArrayLike, members: ArrayLike) -> Floats:
     >>> memorization([[1, 1], [1, 0], [0, 1], [0, 0]], [[1, 0], [1, 0], [0, 1], [0, 1]])
     array([1., 0.])
     """
-    once = np.ones((1, len(np.asarray(members))), np.float32)
-    return np.asarray(_Counts.of(correct, members).memorization(once)[0])
+    once = _weights(None, members)
+    parts = [_Counts.of(*part).memorization(once)[0] for part in _columns(once, correct, members)]
+    return np.concatenate(parts) if parts else np.zeros(0)
 
 
 def margin_gap(margin: ArrayLike, members: ArrayLike) -> Floats:
@@ -120,16 +122,16 @@ def memorization_figures(
     Returns:
         Three metrics, each ``[B]``; NaN where no example is left.
     """
-    counts = _Counts.of(correct, members)
-    parts = []
-    for rows in _blocks(weights, counts.members.shape):
-        scores = counts.memorization(rows)
-        known = np.isfinite(scores).sum(axis=1)
-        inside = (scores >= MIDDLE[0]) & (scores <= MIDDLE[1])
-        with np.errstate(invalid="ignore"):
-            rate = (scores > RATE_THRESHOLD).sum(axis=1) / known
-            parts.append((np.nansum(scores, axis=1) / known, rate, inside.sum(axis=1) / known))
-    return MemorizationFigures(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    rows = _weights(weights, members)
+    total, known, above, inside = np.zeros((4, len(rows)))
+    for part in _columns(rows, correct, members):
+        scores = _Counts.of(*part).memorization(rows)
+        total += np.nansum(scores, axis=1)
+        known += np.isfinite(scores).sum(axis=1)
+        above += (scores > RATE_THRESHOLD).sum(axis=1)
+        inside += ((scores >= MIDDLE[0]) & (scores <= MIDDLE[1])).sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return MemorizationFigures(total / known, above / known, inside / known)
 
 
 def nonmember_variance(margin: ArrayLike, members: ArrayLike, weights: ArrayLike | None = None) -> Floats:
@@ -146,19 +148,22 @@ def nonmember_variance(margin: ArrayLike, members: ArrayLike, weights: ArrayLike
     Returns:
         float64 ``[B]``, in squared units of the margin.
     """
-    margin, out = np.asarray(margin, np.float64), ~np.asarray(members).astype(bool, copy=False)
-    centre = np.where(out, margin, 0).sum(axis=0) / np.maximum(out.sum(axis=0), 1)
-    # Centred first, so that the difference of squares below keeps its digits in float32.
-    with np.errstate(invalid="ignore"):
-        centred = np.where(out, margin - centre, 0).astype(np.float32)
-    square, held_out, parts = centred**2, out.astype(np.float32), []
-    for rows in _blocks(weights, margin.shape):
+    rows = _weights(weights, members)
+    total, count = np.zeros((2, len(rows)))
+    for part, masks in _columns(rows, margin, members):
+        values, out = part.astype(np.float64), ~masks.astype(bool, copy=False)
+        centre = np.where(out, values, 0).sum(axis=0) / np.maximum(out.sum(axis=0), 1)
+        # Centred first, so that the difference of squares below keeps its digits in float32.
+        with np.errstate(invalid="ignore"):
+            centred = np.where(out, values - centre, 0).astype(np.float32)
         with np.errstate(divide="ignore", invalid="ignore"):
-            total = rows @ held_out
-            variance = (rows @ square - (rows @ centred) ** 2 / total) / (total - 1)
-            known = (total > 1) & np.isfinite(variance)
-            parts.append(np.where(known, variance, 0).sum(axis=1, dtype=np.float64) / known.sum(axis=1))
-    return np.concatenate(parts)
+            held_out = rows @ out.astype(np.float32)
+            variance = (rows @ centred**2 - (rows @ centred) ** 2 / held_out) / (held_out - 1)
+            known = (held_out > 1) & np.isfinite(variance)
+        total += np.where(known, variance, 0).sum(axis=1, dtype=np.float64)
+        count += known.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / count)
 
 
 class _Counts(NamedTuple):
@@ -184,9 +189,15 @@ class _Counts(NamedTuple):
             return np.asarray(right_in / ins - (right_all - right_in) / outs)
 
 
-def _blocks(weights: ArrayLike | None, shape: tuple[int, ...]) -> Iterator[Floats]:
-    """Rows of ``weights[B, R]`` (default all ones), as many at a time as keep the products near 64 MiB."""
-    replicas, n = shape
-    rows = np.ones((1, replicas), np.float32) if weights is None else np.asarray(weights, np.float32)
-    step = max(1, (64 << 20) // (32 * max(1, n)))
-    return (rows[i : i + step] for i in range(0, len(rows), step))
+def _weights(weights: ArrayLike | None, members: ArrayLike) -> Floats:
+    """``weights[B, R]`` as float32; by default every replica once, B = 1."""
+    replicas = len(np.asarray(members))
+    return np.ones((1, replicas), np.float32) if weights is None else np.asarray(weights, np.float32)
+
+
+def _columns(rows: Floats, *arrays: ArrayLike) -> Iterator[list[NDArray[Any]]]:
+    """The arrays ``[R, n]`` by examples, as many at a time as keep what is made of them near ``_BLOCK``."""
+    draws, replicas = rows.shape
+    given = [np.asarray(array) for array in arrays]
+    step = max(64, _BLOCK // (32 * max(draws, replicas)))
+    return ([array[:, i : i + step] for array in given] for i in range(0, given[0].shape[1], step))

@@ -241,12 +241,13 @@ class _Report:
         names = ("memorization", "memorization_rate", "memorization_middle")
         for name, (estimate,), drawn in zip(names, estimates, draws, strict=True):
             self.figure(name, estimate, centred(drawn, estimate))
-        margin = self.ensemble.signal("train", "margin")[:, 0]
-        (variance,) = nonmember_variance(margin, self.members)
-        drawn = nonmember_variance(margin, self.members, self.weights)
-        self.figure("nonmember_variance", variance, centred(drawn, variance))
         self.columns["memorization"] = memorization(correct, self.members)
-        self.columns["margin_gap"] = margin_gap(margin, self.members)
+        if self.options.attacks:  # without any, the audit reads no other signal than correctness
+            margin = self.ensemble.signal("train", "margin")[:, 0]
+            (variance,) = nonmember_variance(margin, self.members)
+            drawn = nonmember_variance(margin, self.members, self.weights)
+            self.figure("nonmember_variance", variance, centred(drawn, variance))
+            self.columns["margin_gap"] = margin_gap(margin, self.members)
         self.columns["memorization_se"] = memorization_se(correct, self.members)
         undefined = int(np.isnan(self.columns["memorization"]).sum())
         if undefined:
