@@ -111,7 +111,7 @@ class Ensemble:
     @cached_property
     def members(self) -> NDArray[np.bool_]:
         """``[R, n]``: which training examples each replica trained on."""
-        return self._gather("members").astype(bool)
+        return self._gather("members").astype(bool, copy=False)
 
     @property
     def replicas(self) -> int:
@@ -139,6 +139,8 @@ class Ensemble:
 
     def restrict(self, seeds: Array) -> Ensemble:
         """The same ensemble with only the replicas of these subset seeds; what was kept stays kept."""
+        if np.isin(self.seeds, seeds).all():
+            return self
         blocks = [Block(b.source, b.rows[np.isin(b["seeds"], seeds)]) for b in self.blocks]
         memo = self.memo
         if memo is not None:

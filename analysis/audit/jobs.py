@@ -75,7 +75,7 @@ class Job:
         bootstrap = {k: v for k, v in self.options.items() if k in ("confidence", "resamples", "seed")}
         found = replace(
             found,
-            correlations=proxy_table(ensemble, **bootstrap),
+            correlations=proxy_table(ensemble, **bootstrap) if self.attacks else pd.DataFrame(),
             influence=influence_table(ensemble) if len(ensemble.labels_test) else pd.DataFrame(),
             growth=growth(ensemble, found, self.options),
         )

@@ -156,9 +156,12 @@ def tail_ranking(
     """
     tails, risks, drawn = [], [], []
     for recipe_id, ensemble in ensembles.items():
-        tail, found = tail_estimate(ensemble), audits[recipe_id]
+        found = audits[recipe_id]
         risk = found.row.get(figure, np.nan)
-        if not (np.isfinite(tail).all() and np.isfinite(risk) and len(found.draws[figure]) == resamples):
+        if not np.isfinite(risk) or len(found.draws[figure]) != resamples:
+            continue
+        tail = tail_estimate(ensemble)
+        if not np.isfinite(tail).all():
             continue
         weights = resample(ensemble.clusters, resamples, seed)
         tails.append(float(tail.mean()))
