@@ -169,10 +169,17 @@ ATTACKS: dict[str, Attack] = {
 
 
 def select(names: Iterable[str] | None = None) -> dict[str, Attack]:
-    """Attacks by name: registered, "default" for those of every audit, or ``package.module:function``.
+    """Select attacks by name.
+
+    Args:
+        names: Names of ``ATTACKS``, ``"default"`` for those of every audit, or ``package.module:function``;
+            None is the default.
+
+    Returns:
+        The attacks by name, in the order given; one of your own by its function's name.
 
     Raises:
-        UserError: a name is neither registered nor importable.
+        UserError: A name is neither registered nor importable, or two attacks have one name.
     """
     found: dict[str, Attack] = {}
     for name in ["default"] if names is None else names:
@@ -193,10 +200,18 @@ def select(names: Iterable[str] | None = None) -> dict[str, Attack]:
 
 
 def run(name: str, attack: Attack, signals: Ensemble) -> Floats:
-    """The scores ``[R, n]`` of an attack on every replica.
+    """Run an attack on every replica.
+
+    Args:
+        name: What errors call it.
+        attack: The attack.
+        signals: The ensemble.
+
+    Returns:
+        Scores ``[R, n]``, float64; higher means more likely a member.
 
     Raises:
-        UserError: a user's attack returned something else.
+        UserError: A user's attack returned something else.
     """
     scores = np.asarray(attack.function(signals, signals.members))
     if scores.shape != signals.members.shape or scores.dtype.kind not in "fiub":

@@ -104,7 +104,17 @@ def bucket_table(
 def mean_interval(
     values: NDArray[Any], weights: NDArray[Any], clusters: NDArray[Any], confidence: float
 ) -> tuple[float, float, float]:
-    """Mean of a figure ``[R]`` over replicas and its interval under bootstrap ``weights[B, R]``."""
+    """Mean of a metric over replicas with its bootstrap interval.
+
+    Args:
+        values: ``[R]``.
+        weights: How often each draw takes each replica, ``[B, R]``.
+        clusters: Which replicas were redrawn together, ``[R]``.
+        confidence: In 0..1.
+
+    Returns:
+        The mean, the low and the high end.
+    """
     draws = weights @ values / weights.sum(axis=1)
     return (float(values.mean()), *interval(draws, int(clusters.max()) + 1, confidence=confidence))
 

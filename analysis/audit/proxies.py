@@ -39,12 +39,22 @@ class Correlation(NamedTuple):
 def rank_correlation(
     x: ArrayLike, y: ArrayLike, *, confidence: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> Correlation:
-    """Spearman's correlation of ``x[n]`` and ``y[n]``, ties averaged, with its interval over examples.
+    """Spearman's rank correlation, ties averaged, with its interval over examples.
 
-    ``[S, n]``: of S measurements of the same examples, each ranked by itself, all together. Examples with a
-    NaN in either are left out; NaN where fewer than three are left or one side is constant.
     The interval answers for the choice of examples, not of replicas: it redraws pairs of ranks, beyond 1000
     examples as 1000 random groups, whose sums vary like those of single pairs.
+
+    Args:
+        x: ``[n]``, or ``[S, n]`` of S measurements of the same examples, each ranked by itself, all together.
+            Examples with a NaN in either side are left out.
+        y: Of the same shape.
+        confidence: Of the interval, in 0..1.
+        resamples: Bootstrap draws.
+        seed: Of the bootstrap.
+
+    Returns:
+        The correlation in -1..1 with its interval; NaN where fewer than three examples are left or one side
+        is constant.
     """
     moments = _moments(x, y)
     n = len(moments)

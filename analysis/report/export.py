@@ -28,14 +28,21 @@ def export(
     risk: str | None = None,
     theme: str = "light",
 ) -> list[str]:
-    """Writes ``figures/<name>.<format>`` and ``figures/captions.txt`` below the sweep directory.
+    """Write figures as images below the sweep directory, and their captions in ``figures/captions.txt``.
 
-    Returns where the figures are.
+    Args:
+        directory: An audited sweep.
+        format: Of the files, one of ``FORMATS``.
+        names: Figures to write; by default every one that has something to show.
+        recipes: One or two labels or recipe_ids; see `analysis.report.figures.draw`.
+        risk: A risk column such as ``lira_auc``.
+        theme: ``light`` or ``dark``.
 
-    ``names`` defaults to every figure that has something to show; see ``figures.draw`` for the rest.
+    Returns:
+        Where the figures are.
 
     Raises:
-        UserError: an unknown format, figure, recipe or risk; or no kaleido or no browser to draw with.
+        UserError: An unknown format, figure, recipe or risk; or no kaleido or no browser to draw with.
     """
     lookup("format", format, dict.fromkeys(FORMATS, True))
     tables = Tables.of(directory)

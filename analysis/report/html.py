@@ -22,10 +22,16 @@ _IMPORT = re.compile(r'^import \{[^}]*\} from "\./([\w-]+)\.js";\n', re.MULTILIN
 
 
 def write_report(directory: str | PathLike[str] | Store) -> str:
-    """Writes ``report.html`` from ``results/`` and the manifest, never from signals; returns where it is.
+    """Write ``report.html`` from ``results/`` and the manifest, never from signals.
+
+    Args:
+        directory: An audited sweep.
+
+    Returns:
+        Where the report is.
 
     Raises:
-        UserError: the sweep has no results yet.
+        UserError: The sweep has no results yet.
     """
     store = as_store(directory)
     tables = Tables(store)

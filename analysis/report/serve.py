@@ -163,7 +163,13 @@ class LiveServer:
 def serve(
     directory: str | PathLike[str] | Store, port: int = PORT, *, announce: Callable[[str], None] = print
 ) -> None:
-    """Serves the live page until interrupted; ``port`` 0 takes any free one."""
+    """Serve the live page until interrupted.
+
+    Args:
+        directory: A sweep directory, a path or a URI.
+        port: Of the server; 0 takes any free one.
+        announce: Told the page's address once it answers.
+    """
     with LiveServer(directory, port) as server, suppress(KeyboardInterrupt):
         announce(server.url)
         server.wait()

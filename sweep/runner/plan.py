@@ -136,10 +136,18 @@ def outlook(there: int, missing: int, seconds: float | None, slots: int | None) 
 
 
 def guided(workers: int, stack: int, seconds: Seconds) -> Callable[[str, float], int]:
-    """Block sizes that keep ``workers`` busy: guided self-scheduling (Polychronopoulos and Kuck 1987).
+    """Block sizes that keep workers busy: guided self-scheduling (Polychronopoulos and Kuck 1987).
 
     A block is a quarter of each worker's share of the work that remains, so blocks shrink and the last ones
     end together; always whole stacks, and between ``SHORTEST`` and ``LONGEST`` seconds where those allow.
+
+    Args:
+        workers: Trials that run at once.
+        stack: Replicas that a trial trains at once.
+        seconds: Of one replica, by recipe_id.
+
+    Returns:
+        ``size(recipe_id, remaining seconds of the sweep)`` -> replicas of the next block.
     """
 
     def size(recipe_id: str, remaining: float) -> int:

@@ -32,7 +32,18 @@ _Loader.add_implicit_resolver(
 
 
 def parse(text: str, source: str = "spec") -> dict[str, Any]:
-    """The mapping that YAML ``text`` holds; ``source`` names it in errors."""
+    """Read YAML text.
+
+    Args:
+        text: What a spec file holds.
+        source: What errors call it.
+
+    Returns:
+        The mapping.
+
+    Raises:
+        UserError: The text is not valid YAML, or no mapping; names the line.
+    """
     try:
         value = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
@@ -85,7 +96,17 @@ def _require_finite(value: Any, source: str) -> None:
 
 
 def override(values: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
-    """Applies ``key.sub=value`` assignments; values are YAML, ``grid[1].rho`` counts from 0.
+    """Apply assignments to the values of a spec.
+
+    Args:
+        values: The raw spec; it stays as it is.
+        assignments: ``key.sub=value`` each; values are YAML, ``grid[1].rho`` counts from 0.
+
+    Returns:
+        The changed values.
+
+    Raises:
+        UserError: An assignment that is none, or whose place is not there.
 
     >>> override({"training": {"epochs": 40}, "model": "mlp"}, ["training.epochs=5", "model.hidden=[8]"])
     {'training': {'epochs': 5}, 'model': {'name': 'mlp', 'hidden': [8]}}
@@ -138,7 +159,15 @@ def _item(target: Any, key: str | int, keys: list[str | int], assignment: str) -
 
 
 def import_strings(values: Any, at: str = "") -> Iterator[tuple[str, str]]:
-    """Every (place, ``package.module:attribute``) of a raw spec: code that reading it would run."""
+    """Find the code that reading a spec would run.
+
+    Args:
+        values: The raw spec.
+        at: The place of ``values`` in it.
+
+    Yields:
+        Place and import string ``package.module:attribute`` of each.
+    """
     if isinstance(values, Mapping):
         for key, value in values.items():
             yield from import_strings(value, f"{at}.{key}" if at else str(key))

@@ -326,7 +326,18 @@ class SweepSpec(Section):
 
 
 def reference(recipes: Iterable[Recipe], wanted: str | Mapping[str, Any] | None) -> str | None:
-    """The recipe that ``audit.reference`` means: the plainest one with that optimizer or those knobs."""
+    """Find the recipe that ``audit.reference`` means.
+
+    Args:
+        recipes: The recipes of the sweep.
+        wanted: An optimizer's name, or knobs; None is plain ``sgd``.
+
+    Returns:
+        The recipe_id of the plainest match; None where nothing was wanted and there is no ``sgd``.
+
+    Raises:
+        UserError: No recipe matches what was wanted.
+    """
     knobs = {"optimizer": wanted or "sgd"} if not isinstance(wanted, Mapping) else wanted
     matching = [r for r in recipes if all(r.knobs.get(k, 0) == (v or 0) for k, v in knobs.items())]
     if matching:
@@ -343,7 +354,18 @@ def reference(recipes: Iterable[Recipe], wanted: str | Mapping[str, Any] | None)
 
 
 def expand(entries: Iterable[Mapping[str, Any]], at: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Crosses the lists of each entry: (place of the entry, one combination)."""
+    """Cross the lists of each entry of a grid.
+
+    Args:
+        entries: Knobs by name; a list is crossed with the others of its entry.
+        at: What errors call the grid.
+
+    Yields:
+        The place of the entry and one combination of its knobs.
+
+    Raises:
+        UserError: A list is empty.
+    """
     for i, entry in enumerate(entries):
         axes = [_choices(key, value, f"{at}[{i}].{key}") for key, value in entry.items()]
         for combination in itertools.product(*axes):
@@ -365,7 +387,19 @@ def _choices(key: str, value: Any, at: str) -> list[Any]:
 
 
 def build_recipe(values: Mapping[str, Any], at: str, own: Mapping[str, Any]) -> Recipe:
-    """A recipe; a mistake in a key of ``own`` is blamed on ``at``, any other on ``training``."""
+    """Make a recipe, and say where a mistake lies.
+
+    Args:
+        values: All knobs.
+        at: The place of the entry that gave ``own``.
+        own: Those of the entry; a mistake in any other is blamed on ``training``.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        UserError: A knob that cannot be had.
+    """
     try:
         return Recipe.model_validate(dict(values))
     except ValidationError as error:
@@ -381,7 +415,17 @@ def _known(kind: str, name: str, registry: Iterable[str]) -> None:
 
 
 def read(source: str | Path) -> dict[str, Any]:
-    """The raw mapping of a spec file, or of the shipped spec of that name."""
+    """Read the raw mapping of a spec.
+
+    Args:
+        source: A path, or the name of a shipped spec.
+
+    Returns:
+        The mapping, not yet checked.
+
+    Raises:
+        UserError: There is no such file or shipped spec, or it is not valid YAML.
+    """
     try:
         path = Path(source).expanduser()
         path.is_file()  # a name may be too long

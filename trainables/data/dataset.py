@@ -271,7 +271,20 @@ def _draws(options: Options, purpose: str) -> np.random.Generator:
 
 
 def subset_index(n: int, size: int | None, side: str, seed: int) -> Array:
-    """Which of ``n`` original examples a ``<side>_size`` keeps, ascending; smaller sizes are nested."""
+    """Find which examples a ``<side>_size`` keeps; smaller sizes are part of larger ones.
+
+    Args:
+        n: Original examples.
+        size: How many to keep; None keeps all.
+        side: ``"train"`` or ``"test"``.
+        seed: Of the draw.
+
+    Returns:
+        Their indices, ascending, ``[size]``.
+
+    Raises:
+        UserError: ``size`` is more than there are.
+    """
     if size is None:
         return np.arange(n)
     if size > n:

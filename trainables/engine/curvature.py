@@ -24,11 +24,22 @@ def draw_directions(count: int, shape: tuple[int, ...], sweep_seed: int) -> Tens
 def input_curvature(
     network: Network, named: Params, buffers: Params, x: Tensor, labels: Tensor, directions: Tensor
 ) -> Tensor:
-    """tr(H^2) of every example, H the Hessian of its cross-entropy loss L in its input: ``[K, B]``.
+    """Estimate tr(H^2) of every example, H the Hessian of its cross-entropy loss L in its input.
 
-    By Hutchinson's estimate, the mean over ``directions`` v of ||(grad L(x + h v) - grad L(x)) / h||^2, whose
+    By Hutchinson's estimate, the mean over directions v of ||(grad L(x + h v) - grad L(x)) / h||^2, whose
     expectation is that of ||H v||^2, tr(H^2) (Garg, Ravikumar and Roy 2024, appendix I, who average it over
-    the epochs too). ``x[B, ...]``, ``labels[B]``; squares of nats per squared unit of the normalised input.
+    the epochs too).
+
+    Args:
+        network: The architecture of K replicas.
+        named: Their parameters by name, each ``[K, ...]``.
+        buffers: Their buffers.
+        x: Examples ``[B, ...]``.
+        labels: Classes ``[B]``.
+        directions: As `draw_directions` gives them.
+
+    Returns:
+        ``[K, B]``; squares of nats per squared unit of the normalised input.
     """
 
     def slopes(x: Tensor) -> Tensor:

@@ -297,7 +297,17 @@ class DenseNetwork(Network):
 def make_network(
     module: nn.Module, device: torch.device, precision: str = "float32", compile: str | None = None
 ) -> Network:
-    """The fastest network for this module: dense layers need no compiler."""
+    """Make the fastest network for a module: one whose passes are written out where it is a plain MLP.
+
+    Args:
+        module: The architecture; its weights are not used.
+        device: Where it runs.
+        precision: ``"float32"`` or ``"bfloat16"``.
+        compile: A mode of torch.compile, or None; a plain MLP needs none.
+
+    Returns:
+        The network.
+    """
     if precision == "float32" and DenseNetwork.fits(module):
         return DenseNetwork(module, device)
     return Network(module, device, precision, compile)
