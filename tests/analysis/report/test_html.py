@@ -264,14 +264,27 @@ def test_a_directory_without_a_manifest_is_no_sweep(tmp_path: Path) -> None:
 SCRIPTS = Path(html.__file__).parent / "page" / "scripts"
 
 
-def test_the_script_joins_every_module_once_after_those_that_it_imports() -> None:
-    text = html.script()
+OPENING = {path.stem: path.read_text().splitlines()[0] for path in SCRIPTS.glob("*.js")}
+ENTRIES = ("main", "several")
+
+
+def joined(entry: str) -> set[str]:
+    return {name for name, line in OPENING.items() if line in html.script(entry)}
+
+
+def test_every_module_says_what_it_is_and_belongs_to_a_page() -> None:
+    assert len(set(OPENING.values())) == len(OPENING)
+    assert set().union(*map(joined, ENTRIES)) == OPENING.keys()
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_a_script_joins_each_module_once_after_those_that_it_imports(entry: str) -> None:
+    text = html.script(entry)
     assert not re.search(r"^(import|export) ", text, re.MULTILINE)
-    opening = {path.stem: path.read_text().splitlines()[0] for path in SCRIPTS.glob("*.js")}
-    assert all(text.count(line) == 1 for line in opening.values()), "each module opens by saying what it is"
-    for path in SCRIPTS.glob("*.js"):
-        for other in re.findall(r'from "\./([\w-]+)\.js"', path.read_text()):
-            assert text.index(opening[other]) < text.index(opening[path.stem])
+    assert all(text.count(OPENING[name]) == 1 for name in joined(entry))
+    for name in joined(entry):
+        for other in re.findall(r'from "\./([\w-]+)\.js"', (SCRIPTS / f"{name}.js").read_text()):
+            assert text.index(OPENING[other]) < text.index(OPENING[name])
 
 
 def test_no_two_modules_declare_the_same_name() -> None:
