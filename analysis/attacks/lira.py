@@ -62,10 +62,7 @@ def lira(
     replicas, queries, n = x.shape
     mask = masks(members, replicas, n)
     rows = np.arange(replicas) if targets is None else np.atleast_1d(np.asarray(targets))
-    if variance == "auto":
-        variance = "per_example" if replicas > PER_EXAMPLE_FROM else "pooled"
-    if variance not in ("per_example", "pooled"):
-        raise ValueError(f"variance {variance!r} is not known; expected per_example, pooled or auto")
+    variance = resolved(variance, replicas)
     score = _online if online else _offline
     scores = np.zeros((len(rows), n))
     step = max(16, _BLOCK // replicas)
@@ -76,6 +73,19 @@ def lira(
             sides = _sides(x[:, q, block], mask[:, block])
             scores[:, block] += score(sides, rows, spread)
     return np.asarray(scores / queries)
+
+
+def resolved(variance: Variance, replicas: int) -> Variance:
+    """``per_example`` or ``pooled``, which ``auto`` decides on.
+
+    Raises:
+        ValueError: Another rule.
+    """
+    if variance == "auto":
+        return "per_example" if replicas > PER_EXAMPLE_FROM else "pooled"
+    if variance not in ("per_example", "pooled"):
+        raise ValueError(f"variance {variance!r} is not known; expected per_example, pooled or auto")
+    return variance
 
 
 class _Sides(NamedTuple):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from analysis.attacks.arrays import Bools, Floats
 from analysis.attacks.bavaria import bavaria
+from analysis.attacks.left_out import lira_risk
 from analysis.attacks.lira import lira
 from analysis.attacks.quantile import quantile_regression
 from analysis.attacks.reference import attack_p, attack_r, calibrated_loss
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 Function: TypeAlias = Callable[[Ensemble, Bools], Floats]
+Risk: TypeAlias = Callable[[Ensemble, Bools], Floats]
 
 
 class Rule(NamedTuple):
@@ -57,7 +59,8 @@ class Attack:
     0 mean "member". ``queries``: how many queries an example it needs. ``population``: needs test examples.
     ``shadows``: all targets' scores on an example err together with its shadows, which intervals must hold;
     costs one more run. ``rule``: likewise with the thresholds of this rule, whose scores the attack gives.
-    ``replicas``: with fewer it has no scores. ``default``: part of every audit.
+    ``replicas``: with fewer it has no scores. ``risk``: ``(signals, targets[S, R]) -> [S, n]``, the AUC on
+    each example over sets of targets, where that of the scores is biased. ``default``: part of every audit.
     """
 
     function: Function
@@ -67,6 +70,7 @@ class Attack:
     shadows: bool = False
     rule: Rule | None = None
     replicas: int = 1
+    risk: Risk | None = None
     default: bool = True
 
     def lacks(self, signals: Ensemble) -> str | None:
@@ -105,6 +109,10 @@ def _lira(**options: Any) -> Function:
     return lambda s, m: lira(s.signal("train", "margin"), m, **options)
 
 
+def _lira_risk(**options: Any) -> Risk:
+    return lambda s, targets: lira_risk(s.signal("train", "margin"), s.members, targets, **options)
+
+
 def _bavaria(**options: Any) -> Function:
     return lambda s, m: bavaria(s.signal("train", "margin"), m, **options)
 
@@ -135,7 +143,7 @@ OTHERS = 3  # replicas: the target, one with and one without the example
 
 # A new attack is one function and one line here. Those with `default=False` run when they are named.
 ATTACKS: dict[str, Attack] = {
-    "lira": Attack(_lira(variance="auto"), shadows=True, replicas=OTHERS),
+    "lira": Attack(_lira(variance="auto"), shadows=True, replicas=OTHERS, risk=_lira_risk(variance="auto")),
     "lira_offline": Attack(_lira(variance="auto", online=False), replicas=OTHERS),
     "rmia": Attack(_rmia(online=True), population=True, replicas=OTHERS),
     "rmia_offline": Attack(_rmia(online=False), population=True, replicas=OTHERS),
@@ -150,8 +158,20 @@ ATTACKS: dict[str, Attack] = {
     ),
     "calibrated_loss": Attack(lambda s, m: calibrated_loss(_plain(s, "log_p_true"), m), replicas=OTHERS),
     "label_only": _by(Rule(_robustness), queries=2),
-    "lira_per_example": Attack(_lira(variance="per_example"), shadows=True, default=False, replicas=OTHERS),
-    "lira_pooled": Attack(_lira(variance="pooled"), shadows=True, default=False, replicas=OTHERS),
+    "lira_per_example": Attack(
+        _lira(variance="per_example"),
+        shadows=True,
+        default=False,
+        replicas=OTHERS,
+        risk=_lira_risk(variance="per_example"),
+    ),
+    "lira_pooled": Attack(
+        _lira(variance="pooled"),
+        shadows=True,
+        default=False,
+        replicas=OTHERS,
+        risk=_lira_risk(variance="pooled"),
+    ),
     "lira_offline_per_example": Attack(
         _lira(variance="per_example", online=False), default=False, replicas=OTHERS
     ),

@@ -298,10 +298,7 @@ class _Report:
         if attack.decides:
             self.decisions(name, pooled, drawn)
         self.row[f"{name}_epsilon"] = self.epsilon(pooled)
-        half = self.ensemble.clusters % 2 == 1
-        targets = np.stack([np.ones_like(half), half, ~half])
-        self.columns[f"risk_{name}"], *by_half = risk_by_example(scores, self.members, targets)
-        self.row[f"{name}_most_vulnerable"] = _held_out_risk(by_half) if half.any() else np.nan
+        self.risks(name, attack, scores)
         canaries = self.ensemble.canaries
         if len(canaries):
             planted = Pooled(scores[:, canaries], self.members[:, canaries])
@@ -309,6 +306,22 @@ class _Report:
                 self.rates(name, planted, noise(planted, canaries), "canary_")
         self.histograms.append({"attack": name, **pooled.histogram})
         self.curves.append({"attack": name, **self.band(pooled)})
+
+    def risks(self, name: str, attack: registry.Attack, scores: Floats) -> None:
+        """The AUC on each example, and that on those at most risk."""
+        half = self.ensemble.clusters % 2 == 1
+        sides = [half, ~half]
+        targets = np.stack([np.ones_like(half), *sides])
+        if attack.risk is None:
+            whole, *seen = risk_by_example(scores, self.members, targets)
+            chosen = seen
+        else:
+            whole, *seen = attack.risk(self.ensemble, targets)
+            # With shadows of the other half, examples would be chosen for what they are then judged by.
+            parts = [self.ensemble.restrict(self.ensemble.seeds[side]) for side in sides if side.any()]
+            chosen = [attack.risk(part, np.ones((1, part.replicas), bool))[0] for part in parts]
+        self.columns[f"risk_{name}"] = whole
+        self.row[f"{name}_most_vulnerable"] = _held_out_risk(chosen, seen) if half.any() else np.nan
 
     def epsilon(self, pooled: Pooled) -> float:
         half = self.ensemble.clusters % 2 == 1
@@ -420,12 +433,12 @@ class _Report:
         )
 
 
-def _held_out_risk(by_half: list[Floats]) -> float:
+def _held_out_risk(chosen: list[Floats], seen: list[Floats]) -> float:
     """Mean per-example AUC of the 1 % at most risk: chosen on one half of the targets, seen on the other."""
-    most = max(1, round(MOST_VULNERABLE * len(by_half[0])))
-    seen = []
-    for chosen_on, judged_on in (by_half, by_half[::-1]):
+    most = max(1, round(MOST_VULNERABLE * len(seen[0])))
+    judged = []
+    for chosen_on, judged_on in zip(chosen, seen[::-1], strict=True):
         order = np.argsort(np.nan_to_num(-chosen_on, nan=np.inf), kind="stable")
-        seen.append(judged_on[order[:most]])
-    found = np.concatenate(seen)
+        judged.append(judged_on[order[:most]])
+    found = np.concatenate(judged)
     return float(np.nanmean(found)) if np.isfinite(found).any() else np.nan
