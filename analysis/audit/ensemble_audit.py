@@ -352,7 +352,9 @@ class _Report:
     def rates(self, name: str, pooled: Pooled, noise: Noise | None, kind: str = "") -> None:
         """All figures of one ROC curve, to ``row``, ``draws`` and ``metrics``."""
         estimates, options = pooled.figures, self.options
-        draws, lower = pooled.by_target.bootstrap(self.weights, estimates, noise.gap if noise else None)
+        draws, lower = pooled.by_target.bootstrap(
+            self.weights, estimates, *((noise.gap, noise.close) if noise else ())
+        )
         if noise:
             draws = {metric: drawn + noise.figures[metric] for metric, drawn in draws.items()}
         count = len(pooled.by_group.ins)

@@ -15,7 +15,8 @@ Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
 
 BEST_THRESHOLD = ("balanced_accuracy", "advantage")
-_CLOSE = 2.0  # simulated 95 % intervals then lie above 0 in 1 to 6 % without leakage (loss: 3 to 11 %)
+CLOSE = 2.0  # simulated 95 % intervals then lie above 0 in 1 to 6 % without leakage
+CLOSE_OF_ALL = 3.0  # where all classes share a threshold: 2.0 gave up to 11 % there
 _CACHE = 1 << 16  # numbers in one array of rates
 
 
@@ -94,7 +95,11 @@ class Curves(NamedTuple):
             return Rates(ins / ins[:, -1:], outs / outs[:, -1:])
 
     def bootstrap(
-        self, weights: Floats, estimates: Mapping[str, float], noise: Floats | None = None
+        self,
+        weights: Floats,
+        estimates: Mapping[str, float],
+        noise: Floats | None = None,
+        close: float = CLOSE,
     ) -> tuple[dict[str, Floats], dict[str, Floats]]:
         """The figures of every resample ``weights[B, U]``, ``[B]`` each; a cache-sized part of B at a time.
 
@@ -103,7 +108,7 @@ class Curves(NamedTuple):
         measure. Without leakage many thresholds do about as well and the estimate profits from the noise of
         all, more than resampling shows: a quarter of the intervals would lie above 0. So these figures have
         other draws for their lower ends, the second result: see `_least`. ``noise[B, K]`` is what TPR - FPR
-        at each threshold varies beyond the resamples; only the lower ends heed it.
+        at each threshold varies beyond the resamples; only the lower ends heed it. ``close``: see `_least`.
         """
         step = max(1, _CACHE // self.ins.shape[1])
         parts, gaps = [], []
@@ -116,21 +121,21 @@ class Curves(NamedTuple):
             draws[name] += 2 * (estimates[name] - draws[name].mean())
         whole = self.rates(np.ones((1, weights.shape[1]), np.float32))
         drawn = np.concatenate(gaps) + (0 if noise is None else noise)
-        lower = _least(estimates["advantage"], (whole.tpr - whole.fpr)[0], drawn)
+        lower = _least(estimates["advantage"], (whole.tpr - whole.fpr)[0], drawn, close)
         return draws, {"advantage": lower, "balanced_accuracy": (1 + lower) / 2}
 
 
-def _least(advantage: float, gap: Floats, drawn: Floats) -> Floats:
+def _least(advantage: float, gap: Floats, drawn: Floats, close: float) -> Floats:
     """Draws ``[B]`` of the advantage that allow for any threshold which may be the best one.
 
-    ``gap[K]`` is TPR - FPR, ``drawn[B, K]`` its resamples. May be the best: not worse by more than _CLOSE
+    ``gap[K]`` is TPR - FPR, ``drawn[B, K]`` its resamples. May be the best: not worse by more than ``close``
     standard errors of the difference (a selection as in Chernozhukov, Lee and Rosen 2013). A draw is the
     estimate minus the largest noise, drawn less gap, of these.
     """
     best = int(gap.argmax())
     noise = drawn - gap
     error = np.nan_to_num((noise - noise[:, [best]]).std(axis=0))
-    return np.asarray(advantage - noise[:, gap >= gap[best] - _CLOSE * error].max(axis=1), np.float64)
+    return np.asarray(advantage - noise[:, gap >= gap[best] - close * error].max(axis=1), np.float64)
 
 
 def decided(calls: Curves, weights: Floats) -> dict[str, Floats]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.attacks import registry
 from analysis.ensemble import Ensemble
-from analysis.statistics.curves import Curves
+from analysis.statistics.curves import CLOSE, Curves
 from analysis.statistics.intervals import resample
 
 _GROUPS = 64  # random groups of examples, or of single scores
@@ -36,10 +36,14 @@ class Half(NamedTuple):
 
 
 class Noise(NamedTuple):
-    """Draws of mean 0 to add: to each figure ``[B]``, and to TPR - FPR at each threshold ``[B, K]``."""
+    """Draws of mean 0 to add: to each figure ``[B]``, and to TPR - FPR at each threshold ``[B, K]``.
+
+    ``close``: how many standard errors below the best one a threshold may still be the best.
+    """
 
     figures: dict[str, Floats]
     gap: Floats
+    close: float = CLOSE
 
 
 def halves_of(name: str, attack: registry.Attack, ensemble: Ensemble) -> list[Half]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from analysis.attacks.arrays import finite
 from analysis.metrics import Roc
 from analysis.statistics import exact
-from analysis.statistics.curves import Curves, decided
+from analysis.statistics.curves import CLOSE, CLOSE_OF_ALL, Curves, decided
 from analysis.statistics.ordered import BEYOND, Ordered, cuts_of, keys_of
 from analysis.statistics.shadow_noise import Noise
 
@@ -105,6 +105,7 @@ class Relearnt:
         return Noise(
             {name: mixed @ _missing(np.array(values), fixed[name]) for name, values in drawn.items()},
             mixed @ _missing(np.array(gaps), fixed_gap),
+            CLOSE if len(self._classes) > 1 else CLOSE_OF_ALL,
         )
 
     def _tables(self, columns: Ints | None) -> list[tuple[_Class, Curves]]:

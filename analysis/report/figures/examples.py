@@ -159,9 +159,8 @@ EXPOSURE = Panel(
     title="Memorization and exposure",
     about=(
         "Each point is a training example: its memorization (across) and its risk (up), the chance that "
-        "the chosen attack scores a model that trained on it above one that did not; 0.5 is guessing, "
-        "but LiRA, which leaves each model out of its own comparison, gives 0.41 to 0.46 where nothing "
-        "leaks. Both sides come from the same models, whose luck alone correlates them. "
+        "the chosen attack scores a model that trained on it above one that did not; 0.5 is guessing. "
+        "Both sides come from the same models, whose luck alone correlates them. "
         "A dot's area tells how many examples lie on it; of too many, a random sample is shown."
     ),
     layout={

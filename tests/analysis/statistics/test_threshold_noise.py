@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from analysis import audit
 from analysis.attacks.registry import ATTACKS, threshold
 from analysis.ensemble import ensemble_of
 from analysis.metrics import operating_point, roc
-from analysis.statistics.curves import decided
-from analysis.statistics.intervals import resample
+from analysis.statistics.curves import CLOSE, CLOSE_OF_ALL, decided
+from analysis.statistics.intervals import interval, resample
 from analysis.statistics.pooled import Pooled
 from analysis.statistics.threshold_noise import Relearnt
 from tests.helpers.simulated_records import simulate
@@ -101,3 +102,27 @@ def test_few_clusters_have_intervals(replicas: int) -> None:
     found = audit(ensemble_of(simulate(range(replicas))), attacks=["correctness", "loss"])
     assert found.row["loss_auc_low"] < found.row["loss_auc"] < found.row["loss_auc_high"]
     assert np.isfinite(found.draws["correctness_advantage"]).all()
+
+
+def test_one_threshold_for_all_classes_is_seldom_above_chance_where_nothing_leaks() -> None:
+    """As the loss attack: by the allowance for thresholds of single classes it would be so too often."""
+    rng, replicas, n, trials = np.random.default_rng(0), 128, 80, 30
+    clusters, difficulty = np.arange(replicas) // 2, rng.normal(1, 1.5, size=n)
+    weights = resample(clusters, RESAMPLES, 0)
+    labels = np.zeros(n, int)
+    above = {CLOSE: 0, CLOSE_OF_ALL: 0}
+    for k in range(trials):
+        members = draw_members(Subsets(), range(k * replicas, (k + 1) * replicas), n)
+        common = rng.normal(scale=0.2, size=(replicas, 1))
+        signal = -np.log1p(np.exp(-difficulty - common - rng.normal(size=members.shape)))
+        pooled = Pooled(threshold(signal, members, labels), members)
+        relearnt = Relearnt(signal, members, labels, clusters, 0)
+        noise = relearnt.noise(pooled.by_target, pooled.calls, pooled.thinned.thresholds, RESAMPLES)
+        assert noise.close == CLOSE_OF_ALL
+        for close in above:
+            lower = pooled.by_target.bootstrap(weights, pooled.figures, noise.gap, close)[1]["advantage"]
+            above[close] += interval(lower, replicas // 2)[0] > 0
+    assert above[CLOSE_OF_ALL] <= binom.ppf(0.999, trials, 0.05)
+    assert above[CLOSE_OF_ALL] <= above[CLOSE]
+    two = Relearnt(signal, members, np.arange(n) % 2, clusters, 0)
+    assert two.noise(pooled.by_target, pooled.calls, pooled.thinned.thresholds, 10).close == CLOSE
