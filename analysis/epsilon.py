@@ -59,9 +59,9 @@ def empirical_epsilon(
 
 def bound(rows: Keys, half: NDArray[np.bool_], *, delta: float, confidence: float) -> float:
     """`empirical_epsilon` of the keys of every target ``[R, n]``, ``half[R]`` of them against the others."""
-    known = rows != MISSING
-    ins = (rows & 1).sum(axis=1, where=known)
-    trials = np.stack([known.sum(axis=1) - ins, ins])
+    ins = np.array([np.count_nonzero(row & 1) for row in rows])
+    known = np.array([np.count_nonzero(row != MISSING) for row in rows])
+    trials = np.stack([known - ins, ins])
     parts = [Ordered.of(rows[chosen]) for chosen in (half, ~half)]
     errors = np.zeros(2)  # false positives, false negatives
     for tested, other in (parts, parts[::-1]):

@@ -54,11 +54,20 @@ def _auc(ordered: Ordered) -> float:
     # Non-members stand before members of the same value: each member has them all below it, ties too.
     places = ins * len(keys) - int(ordered.ins[1:].sum(dtype=np.int64))
     won = places - ins * (ins - 1) // 2
-    last_out = np.flatnonzero((keys[1:] ^ keys[:-1]) == 1)
+    last_out = _where_members_follow(keys)
     tied = keys[last_out]
     tied_outs = last_out + 1 - np.searchsorted(keys, tied)
     tied_ins = np.searchsorted(keys, tied | 1, side="right") - last_out - 1
     return float(won - int(tied_outs @ tied_ins) / 2) / (ins * outs)
+
+
+def _where_members_follow(keys: Keys) -> NDArray[np.intp]:
+    """Places of non-members before members of the same value."""
+    found = [np.zeros(0, np.intp)]
+    for i in range(0, len(keys) - 1, _CHUNK):
+        part = keys[i : i + _CHUNK + 1]
+        found.append(np.flatnonzero((part[1:] ^ part[:-1]) == 1) + i)
+    return np.concatenate(found)
 
 
 def _largest_gap(ordered: Ordered) -> int:

@@ -100,8 +100,14 @@ class Ordered(NamedTuple):
 
     def nth(self, side: int, ranks: Ints) -> Keys:
         """The keys of these ranks, 0 the lowest, among the members (side 1) or the non-members (side 0)."""
-        counts = self.ins if side else np.arange(len(self.ins), dtype=self.ins.dtype) - self.ins
-        return np.asarray(self.keys[np.searchsorted(counts, np.asarray(ranks) + 1) - 1])
+        wanted = np.asarray(ranks, np.int64) + 1
+        first, step = np.zeros(wanted.shape, np.int64), 1 << len(self.keys).bit_length()
+        while step := step >> 1:  # one binary search for all; few ranks do not repay counts of every key
+            probe = first + step
+            at = np.minimum(probe, len(self.keys))
+            counts = self.ins[at] if side else at - self.ins[at]
+            first = np.where((probe <= len(self.keys)) & (counts < wanted), probe, first)
+        return np.asarray(self.keys[np.minimum(first, len(self.keys) - 1)])
 
     def next_higher(self, keys: Keys) -> Keys:
         """The cut just above each of these scores: that of the next higher score."""
