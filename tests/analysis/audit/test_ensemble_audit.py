@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from scipy.stats import binomtest, ttest_rel
 from analysis import audit, load_sweep
 from analysis.attacks.registry import ATTACKS, lira
 from analysis.audit.sweep_audit import audit_sweep
-from analysis.ensemble import Ensemble, ensemble_of
+from analysis.ensemble import Block, Ensemble, ensemble_of
 from analysis.epsilon import canary_guesses, one_run_epsilon
 from analysis.metrics import auc, roc, tpr_at_fpr
 from analysis.report.payload import summary
@@ -341,3 +342,26 @@ def test_attacks_side_by_side_give_the_same_figures() -> None:
     assert one.notes == two.notes
     for name in ("metrics", "examples", "roc", "scores"):
         pd.testing.assert_frame_equal(getattr(one, name), getattr(two, name), check_exact=True)
+
+
+class Reads(dict):  # type: ignore[type-arg]
+    """A record that notes what it is asked for."""
+
+    asked: set[str]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        self.asked.add(name)
+        return super().__getitem__(name)
+
+
+def test_memorization_alone_reads_correctness_alone() -> None:
+    whole = ensemble_of(simulate(range(32)))
+    source = Reads(whole.blocks[0].source)  # type: ignore[call-overload]
+    source.asked = set()
+    lean = replace(whole, blocks=[Block(source, whole.blocks[0].rows)])
+    found = audit(lean, attacks=[], resamples=50)
+    assert {name for name in source.asked if name.startswith("train_")} == {"train_correct", "train_accuracy"}
+    expected = audit(whole, attacks=["confidence"], resamples=50)
+    for figure in ("memorization", "memorization_rate", "test_accuracy"):
+        assert found.row[figure] == expected.row[figure]
+        assert found.row[f"{figure}_high"] == expected.row[f"{figure}_high"]
