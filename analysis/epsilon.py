@@ -58,7 +58,17 @@ def empirical_epsilon(
 
 
 def bound(rows: Keys, half: NDArray[np.bool_], *, delta: float, confidence: float) -> float:
-    """`empirical_epsilon` of the keys of every target ``[R, n]``, ``half[R]`` of them against the others."""
+    """The bound of `empirical_epsilon` from keys, for who has sorted the scores already.
+
+    Args:
+        rows: The keys of every target ``[R, n]``.
+        half: Which targets ``[R]`` are tested against the others.
+        delta: At least 0 and below 1.
+        confidence: Of the bound, in 0..1.
+
+    Returns:
+        Epsilon, at least 0.
+    """
     ins = np.array([np.count_nonzero(row & 1) for row in rows])
     known = np.array([np.count_nonzero(row != MISSING) for row in rows])
     trials = np.stack([known - ins, ins])

@@ -322,7 +322,7 @@ def _mislabelled(y: Array, num_classes: int, options: Options) -> tuple[Array, N
 
 
 def fingerprint(*parts: Array | int) -> str:
-    """Sixteen hexadecimal digits of the SHA-256 of the arrays' types, shapes and bytes."""
+    """Name arrays by their content."""
     digest = hashlib.sha256()
     for part in parts:
         array = np.ascontiguousarray(part)
