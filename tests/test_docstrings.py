@@ -38,7 +38,7 @@ def functions() -> Iterator[Callable[..., Any]]:
     yield from found.values()
 
 
-@pytest.mark.parametrize("function", functions(), ids=lambda function: function.__name__)
+@pytest.mark.parametrize("function", list(functions()), ids=lambda function: function.__name__)
 def test_every_argument_and_the_result_are_said(function: Callable[..., Any]) -> None:
     doc, signature = inspect.getdoc(function) or "", inspect.signature(function)
     said = set(re.findall(r"^    \**(\w+): ", doc.partition("Args:")[2], re.MULTILINE))
