@@ -172,6 +172,14 @@ def _alive() -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]
 
 
+def elsewhere() -> dict[str, str]:
+    """The label selector of nodes that are not left out; empty where none is.
+
+    Nodes are excluded, never listed, so that a cluster may still grow by what waits.
+    """
+    return {"ray.io/node-id": f"!in({','.join(sorted(LEFT_OUT))})"} if LEFT_OUT else {}
+
+
 def _gpu_name(resources: Mapping[str, float]) -> str:
     """What Ray calls the GPUs of a node, such as ``H100``; ``GPU`` where it does not know."""
     mark = "accelerator_type:"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from sweep.cluster import connected
+from sweep.cluster import Cluster, connected, elsewhere
 from sweep.runner.preflight import Check, require_nodes
 from sweep.runner.stages import named
 from sweep.watch.console import animates
@@ -37,11 +37,13 @@ def on_cluster(jobs: Sequence[Job]) -> Iterator[tuple[Job, Audit]]:
     import ray
 
     task = ray.remote(max_retries=DEATHS)(_audit)
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = [node["Resources"] for node in Cluster(None).present()]
     running = {}
     for job in jobs:
         threads, needs = demand(job, len(jobs), nodes)
-        running[task.options(name=f"audit {job.label}", **needs).remote(job, threads)] = job
+        running[
+            task.options(name=f"audit {job.label}", label_selector=elsewhere(), **needs).remote(job, threads)
+        ] = job
     try:
         while running:
             done, _ = ray.wait(list(running), timeout=LOOK_EVERY)

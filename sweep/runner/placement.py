@@ -6,19 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ray._raylet import RAY_NODE_ID_KEY  # type: ignore[attr-defined]
 from ray.air.execution import PlacementGroupResourceManager
 from ray.tune.execution import tune_controller
 from ray.util.placement_group import placement_group
 
-from sweep.cluster import LEFT_OUT
+from sweep.cluster import LEFT_OUT, elsewhere
 
 
 class Placement(PlacementGroupResourceManager):
-    """Asks for a trial's resources on any node that is not left out.
-
-    Nodes are excluded, never listed, so that a cluster may still grow by what waits.
-    """
+    """Asks for a trial's resources on any node that is not left out."""
 
     def __init__(self, update_interval_s: float = 0.1) -> None:
         super().__init__(update_interval_s)
@@ -30,13 +26,12 @@ class Placement(PlacementGroupResourceManager):
         Args:
             resource_request: Tune's.
         """
-        if not self._excluded:
+        if not LEFT_OUT:
             super().request_resources(resource_request)
             return
         bundles = resource_request.bundles
-        elsewhere = {RAY_NODE_ID_KEY: f"!in({','.join(sorted(self._excluded))})"}
         group = placement_group(
-            bundles, strategy=resource_request.strategy, bundle_label_selector=[elsewhere] * len(bundles)
+            bundles, strategy=resource_request.strategy, bundle_label_selector=[elsewhere()] * len(bundles)
         )
         self._pg_to_request[group] = resource_request
         self._request_to_staged_pgs[resource_request].add(group)
