@@ -290,10 +290,18 @@ class Trainer:
             SaveRequests(job.run_id),
         )
         present = stock.done.size - stock.missing
-        events = Events(watch, self._connect(), self._demand)
+        cluster = self._connect()
+        events = Events(watch, cluster, self._demand)
         figures = Figures(self.spec.name, by_id, stock, tally, events, self.held.publish)
-        joining = Joining(self._connect(), self._demand, self._check, watch, self._say)
-        watchers = [Naming(), watch, joining, events, figures, Waiting(self.store, self._sayer)]
+        joining = Joining(cluster, self._demand, self._check, watch, self._say)
+        watchers = [
+            Naming(),
+            watch,
+            joining,
+            events,
+            figures,
+            Waiting(self.store, self._sayer, lambda: bool(cluster.most_on_a_node(self._demand))),
+        ]
         loggers = make_loggers(self.spec.loggers, self.spec.name)
         keep_cloud_keys()
         for name in ("ray.tune", "ray.train", "ray.air"):

@@ -13,7 +13,8 @@ from sweep.watch.tally import LocalCallback
 from trainables.phase import note_phase
 from trainables.storage import Store
 
-SOON = 5.0  # seconds without a trial until that counts as waiting
+SOON = 5.0  # seconds without a trial until one that fits nowhere counts as waiting
+LATER = 30.0  # and one that a node could take, whose process may only be starting
 AGAIN = 60.0  # seconds between lines
 
 
@@ -66,10 +67,11 @@ class Waiting(LocalCallback):
     Args:
         store: The sweep directory.
         sayer: Says what is waited for.
+        fits: Whether there is a node that a trial fits on.
     """
 
-    def __init__(self, store: Store, sayer: Sayer) -> None:
-        self._store, self._sayer = store, sayer
+    def __init__(self, store: Store, sayer: Sayer, fits: Callable[[], bool]) -> None:
+        self._store, self._sayer, self._fits = store, sayer, fits
         self._running: set[str] = set()
         self._since = time.monotonic()
         self._phase = ""
@@ -89,7 +91,8 @@ class Waiting(LocalCallback):
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
         """Says what is waited for, where nothing has run for a while."""
-        if not self._running and time.monotonic() - self._since > SOON:
+        idle = time.monotonic() - self._since
+        if not self._running and idle > SOON and (idle > LATER or not self._fits()):
             self._phase = "waiting"
             self._sayer.say()
 
