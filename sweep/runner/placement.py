@@ -39,16 +39,24 @@ class Placement(PlacementGroupResourceManager):
         self._staging_future_to_pg[ready] = group
         self._pg_to_staging_future[group] = ready
 
-    def update_state(self) -> None:
-        """Takes back what was asked before a node was left out, and asks anew."""
+    def has_resources_ready(self, resource_request: Any) -> bool:
+        """Whether a trial can start; what was asked before a node was left out is asked anew first.
+
+        Args:
+            resource_request: Tune's.
+        """
         if self._excluded != LEFT_OUT:
             self._excluded = frozenset(LEFT_OUT)
-            staged = {request: len(groups) for request, groups in self._request_to_staged_pgs.items()}
-            for request, number in staged.items():
-                for _ in range(number):
-                    self.cancel_resource_request(request)
-                    self.request_resources(request)
-        super().update_state()  # type: ignore[no-untyped-call]
+            for request in set(self._pg_to_request.values()):
+                self._ask_anew(request)
+        return bool(super().has_resources_ready(resource_request))
+
+    def _ask_anew(self, request: Any) -> None:
+        waiting = len(self._request_to_staged_pgs[request]) + len(self._request_to_ready_pgs[request])
+        for _ in range(waiting):
+            self.cancel_resource_request(request)
+        for _ in range(waiting):
+            self.request_resources(request)
 
 
 @contextmanager

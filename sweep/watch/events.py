@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from typing import Any
 
-from sweep.cluster import Cluster, Demand
+from sweep.cluster import LEFT_OUT, Cluster, Demand
 from sweep.watch.tally import LocalCallback, Watch, latest_error
 
 REASONS = ("process died", "node lost", "out of memory")  # each is shown as 0 before it happens
@@ -85,9 +85,7 @@ class Events(LocalCallback):
         self._account()
         nodes = self._nodes()
         alive, none = {node["id"] for node in nodes}, dict.fromkeys(REASONS, 0)
-        retries = (  # Ray may find only later that the node of a process was lost
-            "node lost" if why == "process died" and node not in alive else why for node, why in self._retries
-        )
+        retries = (self._latest(node, why, alive) for node, why in self._retries)
         return {
             "gpu_seconds": self._gpu_seconds,
             "retries": none | Counter(retries),
@@ -95,6 +93,13 @@ class Events(LocalCallback):
             "nodes": nodes,
             "trials_per_gpu": 1 / self._demand["gpu"] if "gpu" in self._demand else None,
         }
+
+    @staticmethod
+    def _latest(node: str, why: str, alive: set[str]) -> str:
+        """The reason as it is known now: that a node was lost, or lacked something, is found later."""
+        if node in LEFT_OUT:
+            return "node left out"
+        return "node lost" if why == "process died" and node not in alive else why
 
     def _account(self) -> None:
         now = time.monotonic()
