@@ -322,7 +322,14 @@ def _mislabelled(y: Array, num_classes: int, options: Options) -> tuple[Array, N
 
 
 def fingerprint(*parts: Array | int) -> str:
-    """Name arrays by their content."""
+    """Name arrays by their content.
+
+    Args:
+        *parts: Arrays, or whole numbers.
+
+    Returns:
+        Sixteen hexadecimal digits of the SHA-256 of the arrays' types, shapes and bytes.
+    """
     digest = hashlib.sha256()
     for part in parts:
         array = np.ascontiguousarray(part)
