@@ -99,7 +99,7 @@ class Events(LocalCallback):
         """The reason as it is known now: that a node was lost, or lacked something, is found later."""
         if node in LEFT_OUT:
             return "node left out"
-        return "node lost" if why == "process died" and node not in alive else why
+        return "node lost" if why == "process died" and node and node not in alive else why
 
     def _account(self) -> None:
         now = time.monotonic()
