@@ -503,6 +503,23 @@ def test_the_words_are_explained(report: Path, opened: Opener) -> None:
     assert TERMS["replica"] in page.locator("#words").inner_text()
 
 
+def test_each_word_is_explained_where_it_is_first_used(report: Path, opened: Opener) -> None:
+    page = opened(report.as_uri())
+    marked = page.locator(".word").evaluate_all("all => all.map(e => [e.dataset.word, e.title])")
+    assert len(marked) == len(dict(marked)), "once each"
+    assert all(TERMS[word] == meaning for word, meaning in marked)
+    assert {"recipe", "replica", "LiRA", "reference", "memorization", "front"} <= dict(marked).keys()
+    assert page.locator("#lead .word").all_inner_texts() == ["recipes", "replicas"]
+    page.select_option("#risk-menu", "rmia_auc")
+    page.wait_for_function("document.querySelector('#tiles').innerText.includes('RMIA')")
+    assert page.locator("#tiles .word[data-word=RMIA]").count() == 1
+    assert page.locator(".word[data-word=RMIA]").count() == 1
+    page.locator("button.word[data-word=replica]").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.activeElement.textContent === 'replica'")
+    assert page.locator("#words dt", has_text="replica").first.is_visible()
+
+
 def test_one_recipe_without_any_neighbour_still_makes_a_page(tmp_path: Path, opened: Opener) -> None:
     directory = simulate(tmp_path, 1, images=False)
     for name in ("comparisons", "influence", "buckets", "claims", "history"):

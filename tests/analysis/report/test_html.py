@@ -313,3 +313,11 @@ def test_ties_are_broken_by_margins_and_caveats_are_told(tmp_path: Path) -> None
     found = summary(Tables.of(directory))
     label = found["labels"][0]
     assert (found["caveats"], found["caveatLines"]) == (["few replicas", ""], [f"{label}: few replicas"])
+
+
+@pytest.mark.parametrize("entry", ["main", "several"])
+def test_no_two_modules_of_a_page_use_one_name(entry: str) -> None:
+    """Joined they share one scope, where a second ``const`` of a name is an error in the browser."""
+    names = re.findall(r"^(?:async )?(?:const|let|function) (\w+)", html.script(entry), flags=re.MULTILINE)
+    assert len(names) > 40
+    assert len(names) == len(set(names))

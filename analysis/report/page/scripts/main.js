@@ -21,9 +21,10 @@ import { drawRecipes } from "./recipes.js";
 import { chooseRisk, drawLegend } from "./selection.js";
 import { data, place, setData, state } from "./state.js";
 import { startTheme } from "./theme.js";
+import { explainWords } from "./words.js";
 
 on("selection", drawFront, drawCompare, drawRecipes, drawLegend, drawPanels, drawWho);
-on("risk", drawIntro, drawControls, drawFilters, () => tell("selection"), drawDecide);
+on("risk", drawIntro, drawControls, drawFilters, () => tell("selection"), drawDecide, explainWords);
 on("filter", drawFront, drawRecipes);
 on("style", drawFront, drawFilters);
 on("theme", drawFront, drawPanels);
@@ -41,6 +42,7 @@ async function adopt(version) {
   await chooseRisk(state.risk);
   drawClaims();
   drawHow();
+  explainWords();
   performance.mark("text");
   await loadPlotly();
   performance.mark("figures");
