@@ -223,6 +223,21 @@ def test_thinned_roc_moves_no_point() -> None:
         assert len(kept) < 1500
 
 
+def test_every_risk_has_its_probability_to_be_on_the_front(sweep: Path) -> None:
+    """Of other risks than the default, too; a recipe ahead in both objectives is on that risk's front."""
+    recipes = pd.read_parquet(sweep / "results" / "recipes.parquet")
+    table = pd.read_parquet(sweep / "results" / "front_probabilities.parquet")
+    by_risk = table.pivot(index="recipe_id", columns="risk", values="probability")
+    notes = json.loads((sweep / "results/notes.json").read_text())
+    expected = recipes.set_index("recipe_id")["front_probability"]
+    pd.testing.assert_series_equal(by_risk[notes["risk"]].loc[expected.index], expected, check_names=False)
+    for risk in ("lira_auc", "confidence_advantage"):
+        assert by_risk[risk].between(0, 1).all()
+        assert by_risk[risk].sum() >= 1, "in each resample some recipe is on the front"
+    unresolved = recipes.set_index("recipe_id")["lira_tpr_at_0.01pct"].isna()
+    assert by_risk["lira_tpr_at_0.01pct"].isna().sum() == unresolved.sum() > 0
+
+
 def test_tables_of_a_sweep(sweep: Path) -> None:
     recipes = pd.read_parquet(sweep / "results" / "recipes.parquet")
     assert recipes.columns[:6].tolist() == ["recipe_id", "label", "optimizer", "rho", "noise", "grad_reg"]
