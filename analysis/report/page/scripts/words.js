@@ -14,7 +14,7 @@ export function explainWords() {
   }
   const missing = new Map(Object.keys(data.words).map((word) => [word.toLowerCase(), word]));
   const walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT,
-    (node) => (node.parentElement.closest(SCOPES) && !node.parentElement.closest(".word, code") ? NodeFilter.FILTER_ACCEPT : NodeFilter.FILTER_REJECT));
+    (node) => (node.parentElement.closest(SCOPES) && !node.parentElement.closest(".word, code, .legend") ? NodeFilter.FILTER_ACCEPT : NodeFilter.FILTER_REJECT));
   for (let node = walker.nextNode(); node && missing.size; node = walker.nextNode()) {
     const found = firstIn(node.data, missing);
     if (!found) continue;
