@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from os import PathLike
 from typing import Any, NamedTuple
 
-from analysis.audit.sweep_audit import audit_sweep
+from analysis.audit.sweep_audit import Results, audit_sweep
 from analysis.report.html import page, payload, title
 from analysis.results import Tables
 from trainables.directory import DRIVER, NO_MANIFEST, addresses, read_manifest, require_manifest, table_path
@@ -69,10 +69,21 @@ class Driven:
 
 
 class Live:
-    """What the page sees now: counts of replicas, the packed results of the last audit, and their version."""
+    """What the page sees now: counts of replicas, the packed results of the last audit, and their version.
 
-    def __init__(self, store: Store, audit: Callable[[Store], object] = audit_sweep) -> None:
-        self.store, self._audit = store, audit
+    Args:
+        store: The sweep directory.
+        announce: Told after each audit which recipes were audited, and how many were there.
+        audit: Makes the results in the directory new.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        announce: Callable[[str], None] = lambda _: None,
+        audit: Callable[[Store], Results] = audit_sweep,
+    ) -> None:
+        self.store, self._announce, self._audit = store, announce, audit
         self.counts, self.version, self.note = count(store), "", "Waiting for records"
         self.chunks: dict[str, str] = {}
         self._audited = 0
@@ -87,8 +98,9 @@ class Live:
             if self.counts.done > self._audited:
                 self.note = "Auditing what has landed"
                 done = self.counts.done
-                self._audit(self.store)
+                results = self._audit(self.store)
                 self._publish(done)
+                self._announce(results.done)
             self.note = "" if self.version else "Waiting for records"
         except UserError as error:
             self._audited = self.counts.done
@@ -125,11 +137,16 @@ class LiveServer:
     """
 
     def __init__(
-        self, directory: str | PathLike[str] | Store, port: int = PORT, *, interval: float = 3.0
+        self,
+        directory: str | PathLike[str] | Store,
+        port: int = PORT,
+        *,
+        interval: float = 3.0,
+        announce: Callable[[str], None] = lambda _: None,
     ) -> None:
         store = as_store(directory)
         require_manifest(store)
-        self.live = Live(store)
+        self.live = Live(store, announce)
         self._interval, self._stopped = interval, threading.Event()
         html = page({}, title=title(Tables(store)), live=True).encode()
         try:
@@ -168,9 +185,9 @@ def serve(
     Args:
         directory: A sweep directory, a path or a URI.
         port: Of the server; 0 takes any free one.
-        announce: Told the page's address once it answers.
+        announce: Told the page's address once it answers, and after each audit what was audited.
     """
-    with LiveServer(directory, port) as server, suppress(KeyboardInterrupt):
+    with LiveServer(directory, port, announce=announce) as server, suppress(KeyboardInterrupt):
         announce(server.url)
         server.wait()
 

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from analysis.audit.sweep_audit import Results
 from analysis.report import html
 from analysis.report.figures import FIGURES, Panel, draw
 from analysis.report.html import write_report
@@ -23,6 +24,7 @@ from analysis.report.pictures import Pictures, notable, save_pictures
 from analysis.report.serve import Live, LiveServer, count
 from analysis.results import Tables
 from tests.helpers.simulated_results import simulate
+from trainables.directory import require_manifest
 from trainables.errors import UserError
 from trainables.storage import Store
 
@@ -203,21 +205,27 @@ def test_progress_counts_from_the_first_seed_of_the_sweep(tmp_path: Path) -> Non
     assert count(Store.at(directory)) == (2 * 16, 2 * 32)
 
 
+def _audited(store: Store) -> Results:
+    """Results of an audit that found all but one recipe's artefacts."""
+    audits: dict[str, Any] = {"a": None, "b": None}
+    return Results({}, require_manifest(store), {}, audits=audits, audited=["sgd"])
+
+
 def test_live_audits_only_when_records_landed(tmp_path: Path) -> None:
     directory = simulate(tmp_path, 3)
-    audits: list[Store] = []
-    live = Live(Store.at(directory), audits.append)
+    told: list[str] = []
+    live = Live(Store.at(directory), told.append, _audited)
     live.refresh()
     first = live.version
     assert first
-    assert audits == []
+    assert told == []
     table = pd.read_parquet(directory / "results/recipes.parquet").assign(replicas=16)
     table.to_parquet(directory / "results/recipes.parquet")
-    live = Live(Store.at(directory), audits.append)
+    live = Live(Store.at(directory), told.append, _audited)
     add_records(directory, 0, 31)
     live.refresh()
     live.refresh()
-    assert len(audits) == 1
+    assert told == ["audited 1 recipe (sgd), 1 was there"]
     assert live.version != first
 
 
@@ -226,10 +234,10 @@ def test_live_tells_a_failing_audit_and_lives_on(tmp_path: Path) -> None:
     (directory / "results/recipes.parquet").unlink()
     add_records(directory, 0, 3)
 
-    def fail(_: Store) -> None:
+    def fail(_: Store) -> Results:
         raise RuntimeError("too few replicas")
 
-    live = Live(Store.at(directory), fail)
+    live = Live(Store.at(directory), audit=fail)
     live.refresh()
     assert "too few replicas" in live.note
     assert live.version == ""
