@@ -372,7 +372,7 @@ def test_a_mistake_is_one_line_and_nothing_is_written(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [*__import__("sys").path])
-    monkeypatch.setattr("sweep.runner.launch.lease.hold", _accepted)
+    monkeypatch.setattr("sweep.runner.launch.Trainer", _accepted)
     arguments = make()
     before = sorted(tmp_path.rglob("*"))
     monkeypatch.setattr("sys.argv", ["flatleak", *arguments])
@@ -388,5 +388,5 @@ def test_a_mistake_is_one_line_and_nothing_is_written(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def _accepted(_: object) -> None:
+def _accepted(*_: object) -> None:
     raise AssertionError("this input is taken for a good one")
