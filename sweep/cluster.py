@@ -152,9 +152,7 @@ def _start(address: str, source: str) -> None:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **embedded)
     except (ConnectionError, RuntimeError, ValueError) as error:
         if not embedded:
-            why = " ".join(
-                str(error).split()
-            )  # of versions that differ, Ray names both in lines of their own
+            why = " ".join(str(error).split())  # Ray names versions that differ in lines of their own
             raise UserError(f"{source} {address!r}: cannot be connected to ({why})") from error
         raise
 

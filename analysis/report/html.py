@@ -54,23 +54,25 @@ def page(
     *,
     title: str,
     live: bool = False,
-    template: str = "page.html",
+    body: str = "page.html",
     entry: str = "main",
 ) -> str:
     """The page with its chunks inside; a ``live`` one asks its own server for newer chunks.
 
-    ``template`` and ``entry`` name the file of its markup and the module of its script that starts it.
+    ``body`` and ``entry`` name the file of its markup and the module of its script that starts it.
     """
     parts = {
         "title": html.escape(title),
         "live": "1" if live else "",
+        "connect": "; connect-src 'self'" if live else "",
+        "body": _asset(body),
         "style": _themes() + _asset("page.css"),
         "chunks": "\n".join(
             _script(name, data) for name, data in {**packed_chunks, "plotly": _plotly()}.items()
         ),
         "script": script(entry),
     }
-    return re.sub(r"<!--(\w+)-->", lambda match: parts[match[1]], _asset(template))
+    return re.sub(r"<!--(\w+)-->", lambda match: parts[match[1]], _asset("frame.html"))
 
 
 def _script(name: str, data: str) -> str:

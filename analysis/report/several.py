@@ -52,7 +52,7 @@ def write_joint_report(directories: Sequence[str], out: str | Path | Store) -> s
     sweeps = [Tables.of(d) for d in directories]
     parts = {name: packed(value) for name, value in chunks(sweeps)}
     names = ", ".join(names_of(sweeps))
-    written = page(parts, title=f"{names}: privacy and accuracy", template="several.html", entry="several")
+    written = page(parts, title=f"{names}: privacy and accuracy", body="several.html", entry="several")
     store.write(REPORT, written.encode())
     return f"{store}/{REPORT}"
 

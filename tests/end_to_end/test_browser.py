@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,56 +19,13 @@ from analysis.report.figures.panel import log_ticks
 from analysis.report.glossary import TERMS
 from analysis.report.html import write_report
 from analysis.report.serve import LiveServer
-from analysis.report.several import write_joint_report
+from tests.helpers.chromium import Opener
 from tests.helpers.simulated_results import simulate
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-Opener = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Debian's chromium, or the one that BROWSER_PATH names; a skip without one, a failure where CI=true."""
-    path = os.environ.get("BROWSER_PATH") or shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        missing = "no Chromium on this machine: apt install chromium, or set BROWSER_PATH"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(write_report(simulate(tmp_path_factory.mktemp("page") / "sweep", 12)))
-
-
-@pytest.fixture
-def opened(browser: Any) -> Iterator[Opener]:
-    """Opens an address; the test fails if the page logs an error, throws, or asks for anything but itself."""
-    contexts, troubles = [], []
-
-    def open_page(address: str, *, width: int = 1300, allowed: str = "file:", **options: Any) -> Any:
-        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda m: troubles.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda e: troubles.append(str(e)))
-        page.on(
-            "request",
-            lambda r: None if r.url.startswith((allowed, "data:", "blob:")) else troubles.append(r.url),
-        )
-        page.goto(address)
-        page.wait_for_selector("body[data-ready]", timeout=120_000)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert troubles == []
 
 
 def recipes(report: Path) -> pd.DataFrame:
@@ -429,66 +385,6 @@ def test_the_script_and_python_agree_on_ticks(report: Path, opened: Opener) -> N
     for low, high in [(1e-4, 1), (9.5, 13), (0.5, 40), (3.1, 3.2), (1e-5, 1e7), (0.011, 0.9)]:
         found = page.evaluate("([low, high]) => logTicks(low, high)", [low, high])
         assert found == pytest.approx(log_ticks(low, high))
-
-
-@pytest.fixture(scope="module")
-def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("several")
-    names = ("digits", "fashion", "cifar10")
-    return Path(
-        write_joint_report(
-            [str(simulate(folder / name, 12, seed=k, name=name)) for k, name in enumerate(names)],
-            folder / "all",
-        )
-    )
-
-
-def test_several_sweeps_share_colours_and_a_table_of_differences(several: Path, opened: Opener) -> None:
-    page = opened(several.as_uri())
-    colours = page.evaluate(
-        """() => Object.fromEntries(data.sweeps.map((sweep, k) => {
-          const [points] = document.getElementById(`front-${k}`).data;
-          const colours = sweep.optimizers.map((o, i) => [o, points.marker.color[i]]);
-          return [sweep.name, Object.fromEntries(colours)];
-        }))"""
-    )
-    assert len(colours) == 3
-    assert colours["digits"] == colours["fashion"] == colours["cifar10"]
-    assert "SAM − SGD by sweep" in page.locator("#differences h3").inner_text()
-    rows = page.locator("#differences tbody tr").all_inner_texts()
-    assert [row.split()[0] for row in rows] == ["digits", "fashion", "cifar10"]
-    page.select_option("#risk-menu", "rmia_auc")
-    page.wait_for_function("document.querySelector('#differences thead').innerText.includes('RMIA AUC')")
-    table = pd.read_parquet(several.parents[1] / "fashion/results/comparisons.parquet")
-    recipe = load_results(several.parents[1] / "fashion").tables.recipe_id("sam rho=0.05")
-    of = (table["recipe_id"] == recipe) & (table["figure"] == "rmia_auc")
-    expected = table.loc[of, "difference"].item()
-    shown = page.locator("#differences tbody tr").nth(1).locator("td").nth(3).inner_text()
-    assert float(shown.split()[0].replace("−", "-")) == pytest.approx(expected, rel=0.02)
-    again = opened(page.url)
-    assert again.evaluate("state.risk") == "rmia_auc"
-
-
-def test_the_keyboard_rings_a_recipe_in_every_front(several: Path, opened: Opener) -> None:
-    page = opened(several.as_uri(), color_scheme="dark")
-    page.locator("#front-1").focus()
-    page.keyboard.press("ArrowRight")
-    label = page.evaluate("state.selected[0]")
-    assert label in page.locator("#chosen").inner_text()
-    page.wait_for_function(
-        "[0, 1, 2].every(k => document.getElementById(`front-${k}`).data.at(-1).x.length === 1)"
-    )
-
-
-@pytest.mark.parametrize("width", [390, 1600])
-def test_several_sweeps_fit_the_window_and_the_paper(several: Path, opened: Opener, width: int) -> None:
-    page = opened(several.as_uri(), width=width)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate("[...document.querySelectorAll('.plot')].every(p => p.querySelector('.main-svg'))")
-    text = page.evaluate(
-        "() => { dispatchEvent(new Event('beforeprint')); return document.body.textContent; }"
-    )
-    assert "Sweep fashion" in text, "captions on paper say which sweep they are of"
 
 
 def test_hidden_examples_are_not_on_the_page(tmp_path: Path, opened: Opener) -> None:

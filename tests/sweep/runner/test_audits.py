@@ -9,6 +9,7 @@ import sys
 import time
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -62,13 +63,19 @@ def same(one: Results, other: Results) -> None:
         pd.testing.assert_frame_equal(found, expected, check_exact=True)
 
 
+def twins(folder: Path, recipes: int, **options: Any) -> tuple[Store, Store]:
+    """The same sweep twice, with these options of its audit."""
+    here, there = Store.at(folder / "here"), Store.at(folder / "there")
+    for store in (here, there):
+        put(store, recipes, **({"audit": options} if options else {}))
+    return here, there
+
+
 def test_tasks_give_the_tables_of_threads_and_keep_their_audits(
     ray_session: None,  # noqa: ARG001
     tmp_path: Path,
 ) -> None:
-    here, there = Store.at(tmp_path / "here"), Store.at(tmp_path / "there")
-    for store in (here, there):
-        put(store, 3)
+    here, there = twins(tmp_path, 3)
     out = StringIO()
     by_tasks = audit_sweep(there, execute=shown(on_cluster, Console(file=out, force_terminal=True)))
     same(by_tasks, audit_sweep(here))
@@ -90,10 +97,7 @@ def test_a_task_whose_process_is_killed_is_run_again(
     ray_session: None,  # noqa: ARG001
     tmp_path: Path,
 ) -> None:
-    here, there = Store.at(tmp_path / "here"), Store.at(tmp_path / "there")
-    options = {"attacks": ["confidence", f"{__name__}:deadly"], "resamples": 50}
-    for store in (here, there):
-        put(store, 2, audit=options)
+    here, there = twins(tmp_path, 2, attacks=["confidence", f"{__name__}:deadly"], resamples=50)
     (tmp_path / "there" / "armed").touch()
     survived = audit_sweep(there, execute=on_cluster)
     assert not (tmp_path / "there" / "armed").exists()
@@ -106,10 +110,7 @@ def test_an_audit_whose_driver_is_killed_goes_on_where_it_was(
 ) -> None:
     import ray
 
-    here, there = Store.at(tmp_path / "here"), Store.at(tmp_path / "there")
-    options = {"attacks": ["confidence", f"{__name__}:patient"], "resamples": 50}
-    for store in (here, there):
-        put(store, 3, audit=options)
+    here, there = twins(tmp_path, 3, attacks=["confidence", f"{__name__}:patient"], resamples=50)
     hold = tmp_path / "there" / "hold"
     hold.touch()
     address = ray.get_runtime_context().gcs_address
