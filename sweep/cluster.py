@@ -13,8 +13,8 @@ from typing import Any
 
 from sweep.runner import stopping
 from sweep.runner.brief import brief
+from sweep.runner.head import require_listening, require_welcome
 from sweep.runner.head_watch import patience, watched
-from sweep.runner.preflight import require_listening, require_welcome
 from trainables.errors import UserError
 
 QUIET = {
@@ -95,7 +95,7 @@ def connected(address: str | None, on_lost: Callable[[], None] = lambda: None) -
 
     mine = not ray.is_initialized()
     LEFT_OUT.clear()
-    _require_head(address, greet=mine)
+    require_head(address)
     with redirect_stdout(sys.stderr), brief():
         try:
             if mine:
@@ -127,14 +127,27 @@ def chosen_address(address: str | None) -> str:
     return meant
 
 
-def _require_head(address: str | None, *, greet: bool) -> None:
+def require_head(address: str | None) -> None:
+    """Refuses, within seconds, a cluster that cannot be connected to; for before anything else is loaded.
+
+    A process that is connected already asks nothing.
+
+    Args:
+        address: ``--address``; where it is None, RAY_ADDRESS is meant, and without that no cluster.
+
+    Raises:
+        UserError: nothing listens there, it is no head, or it wants another token or version.
+    """
     named = os.environ.get("RAY_ADDRESS")
     meant, source = chosen_address(address), _source(address)
     if named and address in (None, "", "auto"):  # which Ray then takes
         meant, source = named, "RAY_ADDRESS"
+    import ray
+
+    if meant == "local" or ray.is_initialized():
+        return
     require_listening(meant, source)
-    if greet and meant != "local":
-        require_welcome(meant, source)
+    require_welcome(meant, source)
 
 
 def _source(address: str | None) -> str:

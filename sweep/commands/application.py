@@ -94,6 +94,17 @@ def validated(values: dict[str, Any]) -> Any:
     return SweepSpec.of(values)
 
 
+def require_head(address: str | None) -> None:
+    """Refuse a cluster that cannot be connected to, before data and torch are loaded.
+
+    Raises:
+        UserError: It does not answer, or not to this process.
+    """
+    from sweep.cluster import require_head as require
+
+    require(address)
+
+
 def require_sweep(directory: str) -> None:
     """Refuse a directory that is not a sweep's.
 

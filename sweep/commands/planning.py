@@ -21,6 +21,7 @@ from sweep.commands.application import (
     errors,
     example,
     raw_spec,
+    require_head,
     validated,
 )
 from sweep.runner import stopping
@@ -47,6 +48,7 @@ def plan(
     """
     stopping.shield()
     values = raw_spec(spec, set_)
+    require_head(address)
     from sweep.runner.estimate import estimate
 
     found = estimate(validated(values), out, address=address, gpus=gpus, price=price, console=errors)

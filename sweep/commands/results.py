@@ -10,7 +10,16 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from sweep.commands.application import Directory, Json, app, errors, example, require_sweep, show_code
+from sweep.commands.application import (
+    Directory,
+    Json,
+    app,
+    errors,
+    example,
+    require_head,
+    require_sweep,
+    show_code,
+)
 from sweep.runner import stopping
 
 
@@ -42,6 +51,8 @@ def audit(
     """
     stopping.shield()
     show_code({"--attack": attack})
+    if address is not None:
+        require_head(address)
     from analysis.report.html import write_report
     from sweep.runner.launch import say_audited
     from sweep.runner.phases import note_audit

@@ -18,6 +18,7 @@ from sweep.commands.application import (
     errors,
     example,
     raw_spec,
+    require_head,
     say_how_to_go_on,
     validated,
 )
@@ -29,6 +30,7 @@ def run(spec: Spec, out: Out = None, address: Address = None, set_: Set = [], as
     """Trains what is missing of a sweep, audits it and draws its report. Run again to go on or to add."""
     stopping.shield()
     values = raw_spec(spec, set_)
+    require_head(address)  # torch, which the check of a spec loads, takes its time
     from sweep.runner.launch import run as run_sweep
 
     outcome = run_sweep(validated(values), out, address=address, console=errors)

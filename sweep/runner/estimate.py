@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from sweep.cluster import Cluster, connected
+from sweep.cluster import Cluster, connected, require_head
 from sweep.runner.audit_time import MEASURED, time_audits
 from sweep.runner.launch import load
 from sweep.runner.plan import Inventory, cut, guided, take_stock
@@ -149,9 +149,11 @@ def estimate(
         console: where progress goes; standard error by default.
 
     Raises:
-        UserError: a mistake in the spec, an unusable directory, or ``gpus`` on which no trial fits.
+        UserError: a mistake in the spec, no cluster at the address, an unusable directory, or ``gpus`` on
+            which no trial fits.
         RunError: the timing failed.
     """
+    require_head(address)
     from trainables.engine.checks import check
 
     console = console or Console(stderr=True)

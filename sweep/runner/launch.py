@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 
-from sweep.cluster import chosen_address, require_local
+from sweep.cluster import chosen_address, require_head, require_local
 from sweep.runner import lease, stopping
 from sweep.runner.audits import on_cluster, shown
 from sweep.runner.manifest import replaced
@@ -96,11 +96,12 @@ def run(
 
     >>> outcome = run(SweepSpec.load("digits"), "runs/digits")  # doctest: +SKIP
     """
+    started = time.monotonic()
+    require_head(address)
     from analysis.attacks import registry as attacks
     from trainables.engine.checks import check
     from trainables.models import complete_model
 
-    started = time.monotonic()
     console = console or standard_console()
     store = as_store(out if out is not None else Path("runs") / spec.name)
     require_usable(store)

@@ -1,11 +1,7 @@
-"""What is asked of a cluster before it is used: does it answer, and does every node have what trials need."""
+"""What is asked of every node of a cluster before it is used: has it what trials need?"""
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,89 +10,11 @@ from typing import Any
 
 from trainables.errors import UserError, first_line
 
-CONNECT = 5.0  # seconds until an address counts as silent
 ANSWER = 60.0  # seconds for a node to start a process and look around
-GREETING = 60.0  # seconds for a head to let a client in; one that is none is found out after about 12
 SETTLE = 5.0  # seconds until a network file system shows a new file everywhere
 PACKAGE = ("flatleak", "trainables")  # the distribution, and a module of it
 
 Look = Callable[[str, str, Sequence[str], float, str], dict[str, Any]]
-
-
-def require_listening(address: str, source: str) -> None:
-    """Refuses ``host:port`` where nothing listens, which Ray itself takes minutes to find out.
-
-    Args:
-        address: what Ray is asked to connect to; ``auto`` is left to Ray.
-        source: who named it, ``--address`` or ``RAY_ADDRESS``.
-
-    Raises:
-        UserError: nothing accepts a connection there within ``CONNECT`` seconds.
-    """
-    host, colon, port = address.rpartition(":")
-    if not colon:
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT).close()
-    except (OSError, OverflowError, ValueError) as error:
-        raise UserError(
-            f"{source} {address!r}: nothing listens there ({first_line(error)}); expected 'auto' or the "
-            "host:port of the head of a Ray cluster that runs"
-        ) from error
-
-
-GREET = """
-import sys
-from ray._private.services import canonicalize_bootstrap_address
-from ray._raylet import GcsClient
-GcsClient(address=canonicalize_bootstrap_address(sys.argv[1]))
-"""
-
-
-def require_welcome(address: str, source: str) -> None:
-    """Refuses a cluster that wants another token, and what listens without being the head of one.
-
-    Ray itself says neither in a line: its client prints from C++, and aborts where there is no token at all.
-    So a process of its own asks.
-
-    Args:
-        address: ``auto`` or the ``host:port`` of a head.
-        source: who named it, ``--address`` or ``RAY_ADDRESS``.
-
-    Raises:
-        UserError: the token is wrong or missing, or no head answers.
-    """
-    env = {**os.environ, "RAY_gcs_rpc_server_reconnect_timeout_s": "1"}
-    command = [sys.executable, "-c", GREET, address]
-    try:
-        asked = subprocess.run(
-            command, env=env, capture_output=True, text=True, check=False, timeout=GREETING
-        )
-    except subprocess.TimeoutExpired:
-        asked = None
-    if asked is not None and "uthentication" in asked.stderr:
-        raise UserError(f"{source} {address!r}: {_token_problem()}")
-    if asked is None or "unavailable" in asked.stderr:
-        raise UserError(
-            f"{source} {address!r}: what listens there does not answer as the head of a Ray cluster; "
-            "expected 'auto' or the host:port of one"
-        )
-
-
-def _token_problem() -> str:
-    """What is wrong with the token that Ray's client takes here; the token itself is not shown."""
-    if os.environ.get("RAY_AUTH_MODE") != "token":
-        return (
-            "the cluster wants a token; set RAY_AUTH_MODE=token, and have the head's token in "
-            "~/.ray/auth_token or in the file that RAY_AUTH_TOKEN_PATH names"
-        )
-    kept = "RAY_AUTH_TOKEN"
-    if kept not in os.environ:
-        path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
-        if not path.exists():
-            return f"the cluster wants a token, and {path} does not exist; copy the head's there"
-        kept = str(path)
-    return f"the cluster refuses the token of {kept}; expected that of the head's ~/.ray/auth_token"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from urllib.error import HTTPError
 
 import pytest
 
-from sweep.runner.preflight import require_welcome
+from sweep.runner.head import require_welcome
 from tests.helpers.servers import environment, free_port, wait_for
 from trainables.errors import UserError
 from trainables.records import Address
