@@ -20,17 +20,15 @@ def _name(file: Path) -> str:
 MODULES = {_name(file): file for file in FILES}
 
 
-def _imports(file: Path, *, lazy: bool) -> set[str]:
-    """What a module imports: of our own its modules, of others their top-level names.
+def _imports(file: Path, *, typing: bool) -> set[str]:
+    """What a module imports, inside functions too: of our own its modules, of others their top-level names.
 
-    Imports for type checking alone never count. ``lazy`` adds those inside functions.
+    ``typing`` adds imports for type checking alone.
     """
     found: set[str] = set()
 
     def visit(node: ast.AST) -> None:
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            return
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not lazy:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test) and not typing:
             return
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
@@ -44,7 +42,7 @@ def _imports(file: Path, *, lazy: bool) -> set[str]:
     return found
 
 
-EVERYTHING = {name: _imports(file, lazy=True) for name, file in MODULES.items()}
+EVERYTHING = {name: _imports(file, typing=False) for name, file in MODULES.items()}
 
 
 def _importers(wanted: str) -> set[str]:
@@ -73,7 +71,7 @@ def test_the_studies_are_on_top() -> None:
 
 
 def test_no_circle_of_imports() -> None:
-    graph = {name: _imports(file, lazy=False) & set(MODULES) - {name} for name, file in MODULES.items()}
+    graph = {name: _imports(file, typing=True) & set(MODULES) - {name} for name, file in MODULES.items()}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:

@@ -1,4 +1,4 @@
-"""The published study: its claims, scores and theory, the constants that they set, and the pages of findings.
+"""The published study: its claims, scores and theory, and the pages of findings.
 
 Nothing outside this package imports it: an audit with ``claims: true`` finds `study` by its name.
 """
@@ -11,9 +11,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from analysis.audit.sweep_audit import Results
-
-# The published mitigation (arXiv 2310.00488): attack advantage -41 % for less than 0.8 points of accuracy.
-RISK_REDUCTION, ACCURACY_LOSS = 0.41, 0.008
 
 
 def study(results: Results) -> dict[str, pd.DataFrame]:

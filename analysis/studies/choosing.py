@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from analysis.results import Tables
-from analysis.studies import ACCURACY_LOSS
+from analysis.studies.paper import ACCURACY_LOSS
 from trainables.errors import UserError
 from trainables.knobs import DEFENCES, KNOBS
 

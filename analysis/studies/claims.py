@@ -34,8 +34,8 @@ from analysis.memorization import MIDDLE, RATE_THRESHOLD, memorization, memoriza
 from analysis.results import pretty
 from analysis.statistics.intervals import interval, resample
 from analysis.statistics.shadow_noise import halves_of
-from analysis.studies import ACCURACY_LOSS, RISK_REDUCTION
 from analysis.studies.pairs import Estimate, Pair, Sweep, runs, verdict
+from analysis.studies.paper import ACCURACY_LOSS, RISK_REDUCTION
 from analysis.studies.theory import Setting, simulate
 from trainables.knobs import DEFENCES
 

@@ -28,9 +28,8 @@ from analysis.audit.ensemble_audit import Audit, audit
 from analysis.ensemble import load_sweep
 from analysis.pareto import pareto_front
 from analysis.results import Tables
-from analysis.studies import ACCURACY_LOSS, RISK_REDUCTION
 from analysis.studies.pairs import Pair, Sweep
-from analysis.studies.paper import ALSO, PUBLISHED, TITLES, Published, data_of
+from analysis.studies.paper import ACCURACY_LOSS, ALSO, PUBLISHED, RISK_REDUCTION, TITLES, Published, data_of
 from trainables.directory import table_path
 from trainables.errors import UserError
 from trainables.knobs import DEFENCES

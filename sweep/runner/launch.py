@@ -14,10 +14,11 @@ from sweep.cluster import chosen_address, require_head, require_local
 from sweep.runner import lease, stopping
 from sweep.runner.audits import on_cluster, shown
 from sweep.runner.manifest import replaced
+from sweep.runner.outcome import Trained
 from sweep.runner.phases import conclude, noting_audits, told
 from sweep.runner.search import require_optuna
 from sweep.runner.stages import clear, named, no_empty_folder, stage, tidy
-from sweep.runner.trainer import Trained, Trainer
+from sweep.runner.trainer import Trainer
 from sweep.spec.schema import SweepSpec
 from sweep.watch.console import standard_console
 from sweep.watch.front_table import show_front

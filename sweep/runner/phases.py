@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sweep.runner import lease, stopping
+from sweep.runner.outcome import Trained
 from trainables.directory import PHASE, REPORT
 from trainables.errors import UserError, first_line
 from trainables.phase import RUNNING, Phase, note_phase, read_phase, write_phase
 from trainables.storage import Store
-
-if TYPE_CHECKING:
-    from sweep.runner.trainer import Trained
 
 
 @contextmanager

@@ -22,7 +22,8 @@ from trainables.labels import labels
 from trainables.recipe import Recipe
 
 if TYPE_CHECKING:
-    from sweep.runner.trainer import Trained, Trainer
+    from sweep.runner.outcome import Trained
+    from sweep.runner.trainer import Trainer
     from trainables.trial import Block
 
 Objectives = tuple[float, float]  # test accuracy, attack advantage

@@ -22,6 +22,7 @@ from sweep.cluster import Cluster, Demand, chosen_address, connected, local_hard
 from sweep.runner import manifest as manifests
 from sweep.runner import stopping
 from sweep.runner.lease import Lease
+from sweep.runner.outcome import Trained
 from sweep.runner.phases import note_stop
 from sweep.runner.plan import Inventory, cut, guided, outlook, take_stock
 from sweep.runner.preflight import Check, require_nodes
@@ -45,24 +46,6 @@ if TYPE_CHECKING:
     from sweep.watch.waiting import Sayer
 
 PATIENCE = 10.0  # seconds that Ray gets to end its trials once their progress is saved
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What one call of ``Trainer.train`` did. ``failed`` are the blocks given up."""
-
-    replicas: int
-    present: int
-    trained: int
-    failed: tuple[Block, ...] = ()
-    interrupted: bool = False
-    fatal: str | None = None
-    set_aside: tuple[str, ...] = ()
-
-    @property
-    def replicas_there(self) -> int:
-        """Replicas that have a record now."""
-        return self.present + self.trained
 
 
 @dataclass

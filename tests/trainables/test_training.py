@@ -12,7 +12,6 @@ from torch import nn
 
 from trainables import Recipe, train_replicas
 from trainables.data.dataset import Dataset, load_dataset
-from trainables.engine.evaluation import evaluate
 from trainables.engine.stack import Stack
 from trainables.engine.task import make_task
 from trainables.errors import UserError
@@ -119,7 +118,7 @@ def test_a_record_holds_what_the_trained_replicas_say() -> None:
         stack.train_epoch()
     looking = Stack(make_task(Recipe(epochs=8), mirrored, NORMED), [0, 1])
     looking.params, looking.buffers = stack.params, stack.buffers
-    np.testing.assert_allclose(record.train.margin[:2, 1], evaluate(looking)["train_margin"][:, 0], atol=1e-4)
+    np.testing.assert_allclose(record.train.margin[:2, 1], looking.results()["train_margin"][:, 0], atol=1e-4)
     inside = record.train.correct[:, 0]
     expected = [inside[k][record.members[k]].mean() for k in range(4)]
     np.testing.assert_allclose(record.train_accuracy, expected)

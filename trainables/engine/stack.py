@@ -15,7 +15,7 @@ from trainables.data.batches import Drawn, Sampler
 from trainables.data.subsets import draw_members
 from trainables.engine.batch import Batch
 from trainables.engine.capture import Capture, Kind, Steps
-from trainables.engine.evaluation import Arrays, evaluate
+from trainables.engine.evaluation import Arrays, evaluate, statistics_of
 from trainables.engine.memory import keep_freed_memory
 from trainables.engine.networks import Params, held, trained
 from trainables.engine.task import Task
@@ -212,7 +212,11 @@ class Stack:
     def results(self) -> Arrays:
         """What a record holds of these replicas, by its names."""
         k = len(self.seeds)
-        return evaluate(self) | {
+        named = self.network.layout.unpack(self.rule.final(self.params, self.state))
+        buffers = self.buffers
+        if buffers and self.rule.averages:
+            buffers = statistics_of(self.network, named, buffers, self._inputs())
+        return evaluate(self.task, named, buffers, self.members) | {
             "members": self.members,
             "final_loss": self.loss,
             "seconds": np.full(k, self.seconds / k),
@@ -220,6 +224,12 @@ class Stack:
             "epsilon": np.full(k, self.task.guarantee.epsilon),
             "delta": np.full(k, self.task.guarantee.delta),
         }
+
+    def _inputs(self) -> Iterator[Tensor]:
+        """The inputs of one epoch's batches."""
+        with self.dropout_seeded():
+            for size in self.load_epoch():
+                yield self.sampler.next(size)[0]
 
     def arrays(self) -> Arrays:
         """All that the rest of training depends on, by name."""

@@ -17,7 +17,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from trainables import Recipe
-from trainables.engine.evaluation import evaluate
 from trainables.engine.stack import Stack
 from trainables.engine.task import Task, make_task
 from trainables.models import MODELS
@@ -114,7 +113,7 @@ def trains(made: Task, k: int, reads: list[torch.Size]) -> None:
     for _ in range(made.epochs):
         stack.train_epoch()
     assert reads[begun:] == [(k,)] * made.epochs, "the host waits once an epoch: for the mean losses"
-    results = evaluate(stack)
+    results = stack.results()
     assert results["train_margin"].shape == (k, made.context.queries, len(made.dataset.y_train))
     stack.restore(stack.arrays())
     tensors = {**stack.params, **stack.buffers, **stack.state}

@@ -14,10 +14,11 @@ from torch.nn import functional as F
 from trainables import Recipe, train_replicas
 from trainables.data.dataset import Dataset, load_dataset
 from trainables.data.device_data import DeviceData
-from trainables.engine import evaluation
+from trainables.engine.evaluation import statistics_of
 from trainables.engine.stack import Stack
 from trainables.engine.task import Task, make_task
 from trainables.optimizers.schedule import learning_rate
+from trainables.records import SIDES
 
 SMALL = {"name": "digits", "train_size": 160, "test_size": 50}
 MLP = {"name": "mlp", "hidden": [16]}
@@ -160,7 +161,7 @@ def test_averaged_weights_are_judged_with_statistics_of_their_own() -> None:
     for _ in range(4):
         stack.train_epoch()
     named = stack.network.layout.unpack(stack.rule.final(stack.params, stack.state))
-    found = evaluation._statistics_of(stack, named)
+    found = statistics_of(stack.network, named, stack.buffers, stack._inputs())
     first = [batches(stack, 4, k)[0] for k in (0, 1)]  # 80 members: one batch is the epoch
     conv = F.conv2d(task.data.x["train"][first[1]], named["0.weight"][1], named["0.bias"][1], padding=1)
     torch.testing.assert_close(found["1.running_mean"][1], conv.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
@@ -220,8 +221,10 @@ def test_bfloat16_keeps_parameters_and_losses_in_single_precision() -> None:
     assert all(p.dtype == torch.float32 for p in stack.params.values())
     np.testing.assert_allclose(stack.loss, exact.loss, rtol=0.02)
     exact.params = stack.params
-    for name, signal in evaluation.evaluate(stack).items():  # audited in single precision
-        np.testing.assert_allclose(signal, evaluation.evaluate(exact)[name], rtol=1e-3, atol=1e-5)
+    expected = exact.results()
+    for name, signal in stack.results().items():
+        if name.startswith(SIDES):  # audited in single precision
+            np.testing.assert_allclose(signal, expected[name], rtol=1e-3, atol=1e-5)
 
 
 class Rounding(nn.Linear):
@@ -248,7 +251,7 @@ def test_gpus_may_round_what_replicas_are_audited_by_but_not_training_or_curvatu
     stack.train_epoch()
     assert not any(Rounding.seen)
     Rounding.seen.clear()
-    evaluation.evaluate(stack)
+    stack.results()
     rounded = Rounding.seen.index(False)  # the first pass of the curvature
     assert all(Rounding.seen[:rounded])
     assert not any(Rounding.seen[rounded:])
