@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from os import PathLike
@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.directory import addresses, read_manifest
+from trainables.checked import Checked
+from trainables.directory import addressed, read_manifest
 from trainables.errors import UserError
 from trainables.labels import labels
 from trainables.records import PER_REPLICA, Address, Context, Record, RecordFile
@@ -219,8 +220,12 @@ def load_sweep(
     asked = recipes or (manifest.recipes if manifest else None)
     if seeds is None and manifest:
         seeds = manifest.seed_range
+    checked = Checked(store)
     found: dict[str, list[Address]] = {}
-    for address in addresses(store):
+    known: set[Address] = set()
+    for address, entry in addressed(store):
+        if entry in checked:
+            known.add(address)
         if seeds is not None and (address.last < seeds.start or address.first >= seeds.stop):
             continue
         if manifest is None or address.context_id == manifest.context_id:
@@ -233,7 +238,7 @@ def load_sweep(
     contexts = sorted({address.context_id for recipe_id in wanted for address in found[recipe_id]})
     if len(contexts) > 1:
         raise UserError(f"{store}: records of contexts {', '.join(contexts)} are mixed; expected one context")
-    blocks = {recipe_id: _blocks(store, found[recipe_id], seeds) for recipe_id in wanted}
+    blocks = {recipe_id: _blocks(store, found[recipe_id], seeds, known) for recipe_id in wanted}
     files = {recipe_id: RecordFile(store, found[recipe_id][0].path) for recipe_id in wanted}
     knobs = asked or {r: file.recipe for r, file in files.items()}
     names = labels([knobs[recipe_id] for recipe_id in wanted])
@@ -255,8 +260,10 @@ def load_sweep(
     }
 
 
-def _blocks(store: Store, addresses: Sequence[Address], seeds: range | None) -> list[Block]:
-    """The records of one recipe, every subset seed from the first that holds it."""
+def _blocks(
+    store: Store, addresses: Sequence[Address], seeds: range | None, known: Collection[Address]
+) -> list[Block]:
+    """The records of one recipe, every subset seed from the first that has it; ``known`` are not checked."""
     seen: set[int] = set()
     blocks = []
     for address in sorted(addresses, key=lambda a: (a.first, a.last)):
@@ -267,7 +274,8 @@ def _blocks(store: Store, addresses: Sequence[Address], seeds: range | None) -> 
         ]
         seen.update(address.seeds)
         if rows:
-            file = RecordFile(store, address.path)
-            file.check()
+            file = RecordFile(store, address.path, address in known)
+            if not file.checked:
+                file.check()
             blocks.append(Block(file, np.array(rows)))
     return blocks

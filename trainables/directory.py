@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trainables.errors import UserError
 from trainables.records import Address
-from trainables.storage import Store
+from trainables.storage import Entry, Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +22,7 @@ DRIVER = "driver.json"  # the lease of the process that drives the sweep
 PHASE = "phase.json"  # what happens to the sweep now, or how its last run ended
 REPORT = "report.html"
 RECORDS = "records"
+CHECKED = "records.json"  # which records were checked; see `trainables.checked`
 PROGRESS = "progress"  # unfinished blocks
 FAILURES = "failures"  # blocks that failed, and why
 RUN_FAILURE = "failures/run.json"  # why a run ended before its first trial
@@ -170,6 +171,14 @@ def addresses(
         folder: ``records``, ``progress`` or ``failures``.
         suffix: how the files' names end.
     """
+    for address, _ in addressed(store, manifest, folder=folder, suffix=suffix):
+        yield address
+
+
+def addressed(
+    store: Store, manifest: Manifest | None = None, *, folder: str = RECORDS, suffix: str = ".npz"
+) -> Iterator[tuple[Address, Entry]]:
+    """List addresses as `addresses` does, each with its file."""
     for entry in store.list(folder):
         if not entry.path.endswith(suffix):
             continue
@@ -179,7 +188,7 @@ def addresses(
         if manifest is None or (
             address.context_id == manifest.context_id and address.recipe_id in manifest.recipes
         ):
-            yield address
+            yield address, entry
 
 
 def failure_path(address: Address) -> str:

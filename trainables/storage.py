@@ -45,10 +45,14 @@ PATIENCE = (
 
 @dataclass(frozen=True)
 class Entry:
-    """One file of a listing: its path below the store's root, and its size in bytes."""
+    """One file: its path below the store's root, bytes, and when it was put in place.
+
+    ``modified`` is in nanoseconds since the epoch on the storage's clock; object stores tell whole seconds.
+    """
 
     path: str
     size: int
+    modified: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,8 +105,25 @@ class Store:
         selector = fs.FileSelector(where, allow_not_found=True, recursive=True)
         infos = _patiently(lambda: filesystem.get_file_info(selector))
         cut = len(root.rstrip("/")) + 1
-        files = [Entry(info.path[cut:], info.size) for info in infos if info.is_file]
+        files = [self._entry(info, info.path[cut:]) for info in infos if info.is_file]
         return sorted((f for f in files if not _is_aside(f.path)), key=lambda f: f.path)
+
+    def entry(self, path: str) -> Entry:
+        """A file as a listing has it.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+        filesystem, where = self._locate(path)
+        info = _patiently(lambda: filesystem.get_file_info(where))
+        if not info.is_file:
+            raise FileNotFoundError(where)
+        return self._entry(info, path)
+
+    def _entry(self, info: fs.FileInfo, path: str) -> Entry:
+        stamp = info.mtime_ns or 0
+        # Of an object, a listing may tell fractions of a second that a look at it alone does not.
+        return Entry(path, info.size, stamp if self.local is not None else stamp // 10**9 * 10**9)
 
     def exists(self, path: str) -> bool:
         """Whether there is a file or folder at ``path``."""

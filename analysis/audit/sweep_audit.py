@@ -330,7 +330,7 @@ def audit_sweep(
     manifest = read_manifest(store) or NO_MANIFEST
     options = {**manifest.audit, **{k: v for k, v in options.items() if v is not None}}
     ensembles = load_sweep(store)
-    if sum(ensemble.members.size for ensemble in ensembles.values()) < _FEW_SCORES:
+    if sum(e.replicas * len(e.labels_train) for e in ensembles.values()) < _FEW_SCORES:
         ensembles = {recipe_id: ensemble.kept() for recipe_id, ensemble in ensembles.items()}
     claims = bool(options.pop("claims", False))
     results = Results(ensembles, manifest, options, claims)

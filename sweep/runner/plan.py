@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.runner.lease import age
-from trainables.directory import PROGRESS, RECORDS, addresses, set_aside_path
+from trainables.checked import Checked
+from trainables.directory import PROGRESS, addressed, addresses, set_aside_path
 from trainables.labels import labels
-from trainables.records import Address, RecordFile
+from trainables.records import Address
 from trainables.storage import Store
 from trainables.trial import Block
 
@@ -41,17 +42,19 @@ class Inventory:
 def take_stock(
     store: Store, recipe_ids: Sequence[str], context_id: str, seeds: range, *, repair: bool = True
 ) -> Inventory:
-    """Lists the records and reads the small fields of each; a bad one is moved to ``set-aside/`` and named.
+    """Lists the records and reads the small fields of those not checked before; see `trainables.checked`.
 
-    With ``repair`` False nothing is moved, only left out.
+    A bad record is moved to ``set-aside/`` and named. With ``repair`` False nothing is written or moved, a
+    bad one is only left out.
     """
     row = {recipe_id: i for i, recipe_id in enumerate(recipe_ids)}
-    records = _addresses(store, RECORDS, row, context_id)
+    checked, listed = Checked(store), list(addressed(store))
+    records = [(a, entry) for a, entry in listed if a.recipe_id in row and a.context_id == context_id]
     done = np.zeros((len(row), len(seeds)), bool)
     bad = []
     with ThreadPoolExecutor(16) as pool:
-        problems = pool.map(lambda a: RecordFile(store, a.path).problem(), records)
-        for address, problem in zip(records, problems, strict=True):
+        problems = pool.map(lambda record: checked.problem(record[1]), records)
+        for (address, _), problem in zip(records, problems, strict=True):
             if problem is None:
                 first, last = address.first - seeds.start, address.last - seeds.start
                 done[row[address.recipe_id], max(first, 0) : max(last + 1, 0)] = True
@@ -59,20 +62,18 @@ def take_stock(
                 bad.append(problem)
                 if repair:
                     store.move(address.path, set_aside_path(address))
+    if repair:
+        checked.write(entry for _, entry in listed)
     progress = tuple(
         a
-        for a in _addresses(store, PROGRESS, row, context_id)
-        if a.first in seeds
+        for a in addresses(store, folder=PROGRESS)
+        if a.recipe_id in row
+        and a.context_id == context_id
+        and a.first in seeds
         and a.last in seeds
         and not done[row[a.recipe_id], a.first - seeds.start : a.last - seeds.start + 1].any()
     )
     return Inventory(tuple(recipe_ids), seeds, done, progress, tuple(bad))
-
-
-def _addresses(store: Store, folder: str, recipe_ids: Iterable[str], context_id: str) -> list[Address]:
-    wanted = set(recipe_ids)
-    found = addresses(store, folder=folder)
-    return [a for a in found if a.recipe_id in wanted and a.context_id == context_id]
 
 
 def cut(

@@ -255,6 +255,7 @@ class Trainer:
         from sweep.watch.gauges import Figures
         from sweep.watch.joining import Joining
         from sweep.watch.naming import Naming
+        from sweep.watch.noting import Noting
         from sweep.watch.tally import Bar, Tally, Watch
         from sweep.watch.waiting import Waiting
 
@@ -277,9 +278,11 @@ class Trainer:
         events = Events(watch, cluster, self._demand)
         figures = Figures(self.spec.name, by_id, stock, tally, events, self.held.publish)
         joining = Joining(cluster, self._demand, self._check, watch, self._say)
+        noting = Noting(self.store, blocks)
         watchers = [
             Naming(),
             watch,
+            noting,
             joining,
             events,
             figures,
@@ -316,6 +319,7 @@ class Trainer:
                 ),
             )
             tuner.fit()
+        noting.close(answers=not watch.fatal)
         return Trained(
             replicas=stock.done.size,
             present=present,

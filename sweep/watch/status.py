@@ -18,12 +18,14 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from sweep.runner import lease
+from trainables.checked import FIGURES, Checked
 from trainables.directory import (
     FAILURES,
     NO_MANIFEST,
     REPORT,
     SPEC,
     Manifest,
+    addressed,
     addresses,
     failure_path,
     read_manifest,
@@ -33,11 +35,10 @@ from trainables.labels import labels
 from trainables.pace import PACE, pace
 from trainables.phase import RUNNING, Phase, read_phase
 from trainables.records import Address, RecordError, RecordFile
-from trainables.storage import Store
+from trainables.storage import Entry, Store
 
-SAMPLE = 8  # records a recipe whose figures are read, and at most
+SAMPLE = 8  # records a recipe that are read for their figures, of those not checked yet, and at most
 SAMPLES = 64  # of all recipes: more would make a large sweep on an object store slow
-MEANS = ("test_accuracy", "train_accuracy", "final_loss")
 REFRESH = 2.0  # seconds between looks with --watch
 
 
@@ -115,8 +116,8 @@ def status(store: Store) -> Status:
         driver = None
     manifest = read_manifest(store) or (NO_MANIFEST if driver or noted else require_manifest(store))
     wanted = manifest.seed_range
-    records = _records(store, manifest)
-    done = {recipe_id: _seeds(found, wanted) for recipe_id, found in records.items()}
+    checked, records = Checked(store), _records(store, manifest)
+    done = {recipe_id: _seeds((a for a, _ in found), wanted) for recipe_id, found in records.items()}
     all_there = all(len(seeds) == len(wanted) for seeds in done.values())
     figures: dict[str, Any] = driver.figures if driver else {}
     running = {recipe_id: now["running"] for recipe_id, now in figures.get("recipes", {}).items()}
@@ -124,7 +125,7 @@ def status(store: Store) -> Status:
     rows = []
     with ThreadPoolExecutor(8) as pool:
         sample = max(1, min(SAMPLE, SAMPLES // max(1, len(records))))
-        means = pool.map(lambda found: _means(store, found, sample), records.values())
+        means = pool.map(lambda found: _means(store, checked, found, sample), records.values())
         names = labels(manifest.recipes.values())
         for recipe_id, label, mean in zip(records, names, means, strict=True):
             have, lost = len(done[recipe_id]), len(failed[recipe_id])
@@ -161,11 +162,11 @@ def _phase(store: Store, noted: Phase | None, driver: lease.Driver | None, all_t
     return Phase(name="complete" if store.exists(REPORT) else "trained")
 
 
-def _records(store: Store, manifest: Manifest) -> dict[str, list[Address]]:
+def _records(store: Store, manifest: Manifest) -> dict[str, list[tuple[Address, Entry]]]:
     """The records of each recipe in the manifest's context."""
-    found: dict[str, list[Address]] = {recipe_id: [] for recipe_id in manifest.recipes}
-    for address in addresses(store, manifest):
-        found[address.recipe_id].append(address)
+    found: dict[str, list[tuple[Address, Entry]]] = {recipe_id: [] for recipe_id in manifest.recipes}
+    for address, entry in addressed(store, manifest):
+        found[address.recipe_id].append((address, entry))
     return found
 
 
@@ -173,27 +174,32 @@ def _seeds(addresses: Iterable[Address], wanted: range) -> set[int]:
     return {seed for address in addresses for seed in address.seeds if seed in wanted}
 
 
-def _means(store: Store, addresses: list[Address], sample: int) -> dict[str, float | None]:
-    """Means over a few records, evenly spread over the seeds."""
-    spread = sorted(addresses, key=lambda a: a.first)[:: max(1, -(-len(addresses) // sample))]
-    sums: dict[str, float] = defaultdict(float)
+def _means(
+    store: Store, checked: Checked, records: list[tuple[Address, Entry]], sample: int
+) -> dict[str, float | None]:
+    """Means over the records that were checked, and over a few others, evenly spread over the seeds."""
+    known = [(address, checked.sums(entry)) for address, entry in records if entry in checked]
+    others = sorted((r for r in records if r[1] not in checked), key=lambda r: r[0].first)
+    spread = others[:: max(1, -(-len(others) // sample))]
+    total: dict[str, float] = defaultdict(float)
     replicas = 0
-    for address in spread:
-        try:
-            values = _sums(store, address.path)
-        except (RecordError, FileNotFoundError):  # the next run sets it aside; a look changes nothing
+    for address, sums in [*known, *((address, _sums(store, entry)) for address, entry in spread)]:
+        if sums is None:  # the next run sets it aside; a look changes nothing
             continue
         replicas += len(address.seeds)
-        for name, value in values.items():
-            sums[name] += value
-    return {name: sums[name] / replicas if replicas else None for name in MEANS}
+        for name, value in sums.items():
+            total[name] += value
+    return {name: total[name] / replicas if replicas else None for name in FIGURES}
 
 
 @lru_cache(maxsize=4096)
-def _sums(store: Store, path: str) -> dict[str, float]:
-    """Of a record's replicas; with ``--watch`` each is read once."""
-    record = RecordFile(store, path)
-    return {name: float(record[name].sum()) for name in MEANS}
+def _sums(store: Store, entry: Entry) -> dict[str, float] | None:
+    """Of a record's replicas, None of a bad record; with ``--watch`` each is read once."""
+    record = RecordFile(store, entry.path)
+    try:
+        return {name: float(record[name].sum()) for name in FIGURES}
+    except (RecordError, FileNotFoundError):
+        return None
 
 
 def _failures(

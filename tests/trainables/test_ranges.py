@@ -45,17 +45,25 @@ def spent(seen: Counter[str]) -> int:
     return total
 
 
-def test_a_look_costs_two_requests_a_record(far) -> None:
+def test_a_record_is_read_once_by_looks(far) -> None:
     store, manifest, seen = far
     records = RECIPES * RECORDS
     assert status(store).done == records * BLOCK
     assert spent(seen) <= 2 * records + 15  # manifest, lease and listings
-    stock = take_stock(store, list(manifest["recipes"]), manifest["context_id"], range(RECORDS * BLOCK))
-    assert stock.missing == 0
+    about = list(manifest["recipes"]), manifest["context_id"], range(RECORDS * BLOCK)
+    assert take_stock(store, *about).missing == 0
     assert spent(seen) <= 2 * records + 15
+    first = status(store)
+    assert spent(seen) <= 15  # however many records there are
+    assert take_stock(store, *about).missing == 0
+    assert spent(seen) <= 10
+    load_sweep(store)
+    assert spent(seen) <= 15
     audit_sweep(store, attacks=["confidence"], resamples=20)
     # Members, three signals of the training examples and one of the test examples; tables and audits.
     assert spent(seen) <= (2 + 5) * records + 80
+    store.delete("records.json")
+    assert status(store).recipes == first.recipes
 
 
 def test_only_the_signal_that_is_asked_for_is_read(far) -> None:
