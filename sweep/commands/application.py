@@ -67,8 +67,7 @@ def example(line: str) -> dict[str, Any]:
 
 def raw_spec(spec: str, assignments: list[str]) -> dict[str, Any]:
     """The raw spec; code that reading it would run is shown first."""
-    from sweep.spec.reading import override
-    from sweep.spec.schema import read
+    from sweep.spec.reading import override, read
 
     values = override(read(spec), assignments)
     show_code(values)

@@ -61,7 +61,7 @@ def validate(spec: Spec, set_: Set = [], as_json: Json = False) -> None:  # noqa
 @app.command(**example("flatleak specs"))
 def specs(as_json: Json = False) -> None:
     """Lists the shipped specs."""
-    from sweep.spec.schema import read, shipped
+    from sweep.spec.reading import read, shipped
 
     about = {name: str(read(name).get("about", "")) for name in shipped()}
     if as_json:

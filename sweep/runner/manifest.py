@@ -11,7 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from sweep.spec.schema import SweepSpec, reference
+from sweep.spec.grid import reference
+from sweep.spec.schema import SweepSpec
 from trainables.directory import SPEC, Manifest, write_manifest
 from trainables.recipe import Recipe
 from trainables.records import Context

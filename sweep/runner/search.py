@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sweep.spec.schema import SearchSpec, Span, SweepSpec, build_recipe
+from sweep.spec.grid import build_recipe
+from sweep.spec.schema import SweepSpec
+from sweep.spec.sections import SearchSpec, Span
 from trainables.directory import write_table
 from trainables.errors import UserError
 from trainables.labels import labels

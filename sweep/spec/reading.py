@@ -1,16 +1,20 @@
-"""YAML text -> plain mappings, ``--set`` overrides, and the import strings that they would run."""
+"""Spec files and YAML text -> plain mappings, ``--set`` overrides, and the import strings in them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from sweep.spec.explaining import short
 from trainables.errors import UserError, first_line
+from trainables.registry import nearest
 
+SHIPPED = files("sweep.spec") / "shipped"
 MOST_VALUES = 100_000
 DEEPEST = 50
 
@@ -176,3 +180,34 @@ def import_strings(values: Any, at: str = "") -> Iterator[tuple[str, str]]:
             yield from import_strings(value, f"{at}[{i}]")
     elif isinstance(values, str) and re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", values):
         yield at, values
+
+
+def read(source: str | Path) -> dict[str, Any]:
+    """Read the raw mapping of a spec.
+
+    Args:
+        source: A path, or the name of a shipped spec.
+
+    Returns:
+        The mapping, not yet checked.
+
+    Raises:
+        UserError: There is no such file or shipped spec, or it is not valid YAML.
+    """
+    try:
+        path = Path(source).expanduser()
+        path.is_file()  # a name may be too long
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"spec {short(str(source))}: {first_line(error)}") from error
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        if not path.is_file():
+            raise UserError(f"spec {str(source)!r}: there is no such file")
+        return parse(read_text(path), str(source))
+    if str(source) in shipped():
+        return parse((SHIPPED / f"{source}.yaml").read_text(), str(source))
+    raise UserError(f"spec {str(source)!r} is neither a file nor shipped; {nearest(str(source), shipped())}")
+
+
+def shipped() -> list[str]:
+    """Names of the specs that come with the package."""
+    return sorted(p.name.removesuffix(".yaml") for p in SHIPPED.iterdir() if p.name.endswith(".yaml"))

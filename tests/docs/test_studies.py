@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 from sweep import SweepSpec
-from sweep.spec.reading import override
-from sweep.spec.schema import read
+from sweep.spec.reading import override, read
 from trainables.directory import read_manifest
 from trainables.knobs import DEFENCES
 from trainables.storage import Store

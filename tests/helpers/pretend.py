@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from analysis.audit.sweep_audit import audit_sweep
 from sweep.runner import manifest
-from sweep.spec.reading import override
-from sweep.spec.schema import SweepSpec, read
+from sweep.spec.reading import override, read
+from sweep.spec.schema import SweepSpec
 from tests.helpers.simulated_records import simulate
 from trainables.recipe import Recipe
 from trainables.records import Address, write_record

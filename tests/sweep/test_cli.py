@@ -20,7 +20,7 @@ from sklearn.metrics import roc_auc_score
 
 from sweep.cli import main
 from sweep.commands import app
-from sweep.spec.schema import shipped
+from sweep.spec.reading import shipped
 from tests.helpers.servers import S3, environment
 
 Flatleak = Callable[..., tuple[int, str, str]]

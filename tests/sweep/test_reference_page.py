@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from analysis.attacks.registry import ATTACKS
-from sweep.spec.schema import AuditSpec, Resources, SearchSpec, SeedRange, SweepSpec
+from sweep.spec.schema import SweepSpec
+from sweep.spec.sections import AuditSpec, Resources, SearchSpec, SeedRange
 from sweep.watch.loggers import LOGGERS
 from trainables.data.dataset import DATASETS, Options
 from trainables.models import MODELS, NORMS

@@ -12,8 +12,7 @@ import pytest
 from analysis.pareto import pareto_front
 from sweep import SweepSpec, run
 from sweep.runner.search import require_optuna
-from sweep.spec.reading import override
-from sweep.spec.schema import read
+from sweep.spec.reading import override, read
 from trainables.errors import UserError
 
 pytest.importorskip("optuna")

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sweep import SweepSpec
-from sweep.spec.reading import import_strings, override, parse
-from sweep.spec.schema import shipped
+from sweep.spec.reading import override, shipped
 from trainables.errors import UserError
 
 BASE = {
@@ -23,23 +19,10 @@ BASE = {
 positive = st.floats(min_value=1e-6, max_value=1e3)
 
 
-def test_lists_of_a_block_are_crossed_and_training_is_the_default() -> None:
-    spec = SweepSpec.of(
-        {
-            **BASE,
-            "training": {"epochs": 3, "lr": 0.5},
-            "grid": [{"optimizer": "sam", "rho": [0.1, 0.2], "noise": [0, 3], "epochs": 7}],
-        }
-    )
-    assert [(r.rho, r.noise) for r in spec.recipes] == list(itertools.product([0.1, 0.2], [0, 3]))
-    assert {(r.epochs, r.lr) for r in spec.recipes} == {(7, 0.5)}
-
-
-def test_a_knob_that_is_a_list_is_one_value_unless_it_is_a_list_of_lists() -> None:
-    one = SweepSpec.of({**BASE, "grid": [{"optimizer": "sgd", "augment": ["crop", "flip"]}]})
-    two = SweepSpec.of({**BASE, "grid": [{"optimizer": "sgd", "augment": [["flip"], []]}]})
-    assert [r.augment for r in one.recipes] == [("crop", "flip")]
-    assert [r.augment for r in two.recipes] == [("flip",), ()]
+def test_training_is_the_default_of_every_entry() -> None:
+    grid = [{"optimizer": "sam", "rho": 0.1, "epochs": 7}]
+    (recipe,) = SweepSpec.of({**BASE, "training": {"epochs": 3, "lr": 0.5}, "grid": grid}).recipes
+    assert (recipe.epochs, recipe.lr) == (7, 0.5)
 
 
 @given(
@@ -122,45 +105,3 @@ def test_a_mistake_is_one_line_with_place_value_and_what_was_expected(assignment
         SweepSpec.of(override(BASE, [assignment]))
     assert str(caught.value).startswith(line)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("name: [", "spec:1: not valid YAML"),
-        ("a: 1\nb: 2\na: 3", "spec:1: not valid YAML: key 'a' is given twice"),
-        ("- 1", "spec: expected a mapping such as 'name: digits', found list"),
-        (
-            "name: !!python/object/apply:os.getcwd []",
-            "spec:1: not valid YAML: could not determine a constructor",
-        ),
-    ],
-)
-def test_yaml_that_is_no_spec_names_its_line(text: str, line: str) -> None:
-    with pytest.raises(UserError, match=r".*") as caught:
-        parse(text)
-    assert str(caught.value).startswith(line)
-
-
-def test_exponents_are_numbers_as_in_yaml_1_2() -> None:
-    assert parse("lr: 5e-4") == {"lr": 5e-4}
-
-
-@given(st.dictionaries(st.sampled_from(["a", "b", "c"]), st.integers(), max_size=3), st.integers())
-def test_an_override_changes_one_key_and_leaves_its_source_alone(values: dict[str, Any], value: int) -> None:
-    before = dict(values)
-    assert override(values, [f"deep.key={value}"]) == {**before, "deep": {"key": value}}
-    assert values == before
-
-
-def test_import_strings_are_found_wherever_they_stand() -> None:
-    values = {
-        "model": "nets.small:make",
-        "dataset": {"name": "a.b:load", "root": "s3://x/y"},
-        "grid": [{"optimizer": "o:p"}],
-    }
-    assert list(import_strings(values)) == [
-        ("model", "nets.small:make"),
-        ("dataset.name", "a.b:load"),
-        ("grid[0].optimizer", "o:p"),
-    ]
