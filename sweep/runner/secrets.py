@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-PREFIX = "AWS_"
+KEPT = "RAY_"  # the prefix of settings, of which none is a secret
 
 
 def keep_cloud_keys() -> None:
-    """Keeps Tune from forwarding cloud credentials to trials.
+    """Keeps Tune from forwarding variables to trials, the cloud's keys among them; Ray's settings may pass.
 
     Tune forwards some of the driver's variables in the runtime environment of its actors, which Ray writes
     to ``runtime_env_agent.log`` on every node and shows in its dashboard. Processes of a Ray that is embedded
@@ -15,4 +15,4 @@ def keep_cloud_keys() -> None:
     from ray.tune.execution import class_cache
 
     forwarded = class_cache.ENV_VARS_TO_PROPAGATE
-    forwarded -= {name for name in forwarded if name.startswith(PREFIX)}
+    forwarded -= {name for name in forwarded if not name.startswith(KEPT)}

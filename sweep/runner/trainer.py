@@ -254,7 +254,7 @@ class Trainer:
         from sweep.watch.events import Events
         from sweep.watch.gauges import Figures
         from sweep.watch.joining import Joining
-        from sweep.watch.naming import Naming
+        from sweep.watch.naming import Naming, listed
         from sweep.watch.noting import Noting
         from sweep.watch.tally import Bar, Tally, Watch
         from sweep.watch.waiting import Waiting
@@ -299,10 +299,10 @@ class Trainer:
             Bar(self.console, tally, present) as bar,
             stopping.softly(lambda: self._stop(watch)),
         ):
-            trainable = tune.with_parameters(trial, job=job, dataset=self._data)
-            trainable.__name__ = f"flatleak {self.spec.name}"  # what Ray's dashboard calls the actors
+            function = tune.with_parameters(trial, job=job, dataset=self._data)
+            trainable = listed(tune.with_resources(function, self._demand), self.spec.name)
             tuner = tune.Tuner(
-                tune.with_resources(trainable, self._demand),
+                trainable,
                 param_space={"block": tune.grid_search(list(range(len(blocks))))},
                 tune_config=tune.TuneConfig(
                     reuse_actors=True,

@@ -37,6 +37,8 @@ SPEC = {
 
 
 TOKEN = "t0ken-that-must-appear-nowhere"
+KINDS = ("actors", "tasks", "workers", "nodes", "jobs", "runtime_envs")
+PAGES = (*(f"api/v0/{kind}?detail=1" for kind in KINDS), "logical/actors", "nodes?view=summary", "api/jobs/")
 SECRET = re.compile(rb"must-appear-nowhere|AKIATEST")
 
 
@@ -44,11 +46,12 @@ def flatleak(*arguments: str, endpoint: str, temp: Path) -> bytes:
     """Runs the command on a Ray of its own below ``temp``.
 
     Returns:
-        What it printed, and what Ray's dashboard said of actors and tasks meanwhile.
+        What it printed, and what Ray's dashboard said meanwhile.
     """
     env = environment(
         **aws_environment(endpoint),
         AWS_SESSION_TOKEN="session-that-must-appear-nowhere",
+        AWS_SECURITY_TOKEN="its-old-name-that-must-appear-nowhere",
         RAY_AUTH_TOKEN=TOKEN,
         RAY_TMPDIR=str(temp),
     )
@@ -59,9 +62,9 @@ def flatleak(*arguments: str, endpoint: str, temp: Path) -> bytes:
             while process.poll() is None:
                 time.sleep(0.5)
                 if url := re.search(r"dashboard: (\S+)", log.read_text()):
-                    for kind in ("actors", "tasks", "workers"):
+                    for page in PAGES:
                         with suppress(OSError):  # it ends with the command
-                            said.add(wait_for(f"{url[1]}/api/v0/{kind}?detail=1", 0, TOKEN))
+                            said.add(wait_for(f"{url[1]}/{page}", 0, TOKEN))
         finally:
             process.kill()
     assert process.wait() == 0, log.read_text()
@@ -81,7 +84,8 @@ def test_a_sweep_on_s3_equals_one_on_disk(s3: S3, tmp_path: Path, temp: Path) ->
     spec.write_text(json.dumps(SPEC))
     with refusing(s3.endpoint, 5) as hesitant:
         said = flatleak("run", str(spec), "--out", s3.uri("runs/far"), endpoint=hesitant, temp=temp)
-    assert b"flatleak far" in said
+    assert re.search(rb'"repr_name": "flatleak far: first (sgd|sam rho=0.1) seeds [04]-[37]"', said)
+    assert re.search(rb'"name": "(sgd|sam rho=0.1) seeds [04]-[37]"', said)
     assert not SECRET.search(said)
     logs = [path for path in temp.rglob("*") if path.is_file()]
     assert any(path.name == "runtime_env_agent.log" for path in logs)
