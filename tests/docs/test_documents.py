@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from analysis.report.glossary import TERMS
+from trainables.data.dataset import DATASETS
+from trainables.models import MODELS
+from trainables.optimizers.registry import OPTIMIZERS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -57,6 +60,12 @@ def test_the_glossary_has_the_words_of_the_page() -> None:
         r"^\| (.+?) \| (.+) \|$", (ROOT / "docs" / "glossary.md").read_text(), flags=re.MULTILINE
     )
     assert dict(rows[2:]) == TERMS
+
+
+@pytest.mark.parametrize("registry", [DATASETS, MODELS, OPTIMIZERS], ids=["data", "models", "optimizers"])
+def test_the_guide_to_a_spec_names_everything_registered(registry: dict[str, object]) -> None:
+    guide = (ROOT / "docs" / "spec.md").read_text(encoding="utf-8")
+    assert not [name for name in registry if f"`{name}`" not in guide]
 
 
 def test_readme_is_read_in_three_minutes() -> None:
