@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 
 class Recorder(TorchDispatchMode):
@@ -24,11 +24,13 @@ class Recorder(TorchDispatchMode):
             raise RuntimeError("the host reads the device in a step")
         kwargs = kwargs or {}
         assert not any(isinstance(leaf, torch.Generator) for leaf in tree_leaves((args, kwargs)))
+        # Aliases: a later operation may change a tensor's own shape in place.
+        given_again = tree_map_only(torch.Tensor, torch.Tensor.detach, (args, kwargs))
         out = func(*args, **kwargs)
         outputs = [leaf for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor)]
         given = {t.untyped_storage().data_ptr() for t in tree_leaves((args, kwargs)) if torch.is_tensor(t)}
-        fresh = [t for t in outputs if t.untyped_storage().data_ptr() not in given]
-        self.operations.append((func, args, kwargs, fresh))
+        fresh = [t.detach() for t in outputs if t.untyped_storage().data_ptr() not in given]
+        self.operations.append((func, *given_again, fresh))
         return out
 
     def replay(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import Any, NamedTuple
@@ -34,6 +34,9 @@ class Kind(NamedTuple):
     parity: int = 0
 
 
+TakeStep = Callable[[Kind], None]
+
+
 class Capture:
     """How work on a device is captured and replayed; here as CUDA graphs on a stream of their own."""
 
@@ -58,8 +61,9 @@ class Capture:
     def __call__(self, work: Work) -> Replay:
         """Captures the work, without doing it, and returns what does it."""
         graph = torch.cuda.CUDAGraph()
-        # Steps of one stack never run at once and leave nothing in the pool, so all may share it.
-        with torch.cuda.graph(graph, pool=self.pool, stream=self.stream):
+        # Steps of one stack never run at once and leave nothing in the pool, so all may share it. What other
+        # threads of the process do on the device does not end the capture.
+        with torch.cuda.graph(graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local"):
             work()
         return graph.replay
 
@@ -67,16 +71,14 @@ class Capture:
 class Steps:
     """The steps of a stack by their kinds: captured where that can be done, else run as they are.
 
+    It does not refer to the stack, so that a stack's memory is let go with the last reference to it.
+
     Args:
-        step: Takes a step of a kind.
         capture: How to capture; None runs every step as it is.
-        kept: The tensors that a step changes; warming up leaves them as they were.
     """
 
-    def __init__(
-        self, step: Callable[[Kind], None], capture: Capture | None, kept: Callable[[], Sequence[Tensor]]
-    ) -> None:
-        self.step, self.capture, self.kept = step, capture, kept
+    def __init__(self, capture: Capture | None) -> None:
+        self.capture = capture
         self.replays: dict[Kind, Replay] = {}
 
     def on_stream(self) -> Any:
@@ -87,47 +89,60 @@ class Steps:
         """The same without waiting for what runs elsewhere: between steps of several stacks."""
         return self.capture.beside() if self.capture else nullcontext()
 
-    def prepare(self, kinds: dict[Kind, Callable[[], None]]) -> None:
+    def prepare(self, kinds: Mapping[Kind, Work], step: TakeStep, kept: Sequence[Tensor]) -> None:
         """Captures every kind before training begins, so that nothing is compiled in its middle.
 
         Args:
             kinds: Each with what makes the host's numbers those of a step of that kind.
+            step: Takes a step of a kind.
+            kept: The tensors that a step changes; they are left as they were.
         """
+        before = [tensor.clone() for tensor in kept]
         for kind, set_host in kinds.items():
-            if self.capture and kind not in self.replays:
-                before = [tensor.clone() for tensor in self.kept()]
-                try:
-                    self._capture(kind, before, set_host)
-                finally:
-                    _copy(before, self.kept())
 
-    def _capture(self, kind: Kind, before: Sequence[Tensor], set_host: Work) -> None:
-        assert self.capture is not None
+            def anew(set_host: Work = set_host) -> None:
+                _copy(before, kept)
+                set_host()
+
+            try:
+                self._capture(kind, step, anew)
+            finally:
+                _copy(before, kept)
+
+    def _capture(self, kind: Kind, step: TakeStep, anew: Work) -> None:
+        if not self.capture or kind in self.replays:
+            return
         try:
             for _ in range(WARM_UP):
-                _copy(before, self.kept())
-                set_host()
-                self.step(kind)
-            _copy(before, self.kept())
-            set_host()
-            self.replays[kind] = self.capture(lambda: self.step(kind))
+                anew()
+                step(kind)
+            anew()
+            self.replays[kind] = self.capture(lambda: step(kind))
         except UserError:
             raise
         except (RuntimeError, CannotCapture) as error:
-            if out_of_memory(error):
-                raise
-            self._give_up(error)
+            reason = _first(error)
+            if out_of_memory(reason):
+                raise reason from None
+            self._give_up(reason)
 
-    def _give_up(self, error: Exception) -> None:
+    def _give_up(self, error: BaseException) -> None:
         """Runs every step as it is from now on, and says so once a process and reason."""
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         self.capture, self.replays = None, {}
         warn_once(f"steps run one kernel after the other, not captured: {reason}")
 
-    def __call__(self, kind: Kind) -> None:
+    def __call__(self, kind: Kind, step: TakeStep) -> None:
         """Takes a step."""
         replay = self.replays.get(kind)
-        replay() if replay else self.step(kind)
+        replay() if replay else step(kind)
+
+
+def _first(error: BaseException) -> BaseException:
+    """What went wrong in a capture, whose end then fails too."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return error
 
 
 @cache

@@ -39,7 +39,8 @@ def out_of_memory(error: BaseException) -> bool:
 def memory_of(device: torch.device) -> tuple[int, int]:
     """Free bytes, and the most that this process has used so far."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0], torch.cuda.max_memory_allocated(device)
+        # Reserved, not allocated: what captured steps work in counts as free between their captures.
+        return torch.cuda.mem_get_info(device)[0], torch.cuda.max_memory_reserved(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return available(), peak
 

@@ -116,7 +116,7 @@ class Network:
             return vmap(self._one, randomness="different")(named, buffers, x).float()
         # One replica alone needs no vmap, whose convolutions are slower than plain ones.
         example = x[0]
-        if example.ndim == 4 and self.device.type == "cuda":
+        if example.ndim == 4 and self.device.type != "cpu":
             example = example.contiguous(memory_format=torch.channels_last)
         return self._one(_first(named), _first(buffers), example)[None].float()
 
@@ -182,7 +182,8 @@ class Network:
 
 
 def _first(stacked: Params) -> Params:
-    return {name: tensor[0] for name, tensor in stacked.items()}
+    # The gradient of squeeze is a view, where that of an index is a copy in a tensor of zeros.
+    return {name: tensor.squeeze(0) for name, tensor in stacked.items()}
 
 
 class DenseNetwork(Network):

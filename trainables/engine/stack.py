@@ -61,7 +61,7 @@ class Stack:
         self.losses = torch.zeros(steps, len(seeds), device=device)
         self.params, self.state, self.buffers = self._initial(seeds)
         self._begin(seeds)
-        self.take = Steps(self._step, capture, self._kept)
+        self.take = Steps(capture)
         self.ahead = DrawnAhead(self.params, self.sampler.step, steps) if capture else None
         self.prepared = capture is None
 
@@ -134,7 +134,7 @@ class Stack:
         number = int(self.state["step"])
         if self.ahead:
             self.ahead.refill(self.state["seeds"].tolist(), number, step)
-        self.take(self._kind(size, number, self.epoch))
+        self.take(self._kind(size, number, self.epoch), self._step)
         self.state["step"] += 1
 
     def finish_epoch(self, steps: int) -> None:
@@ -189,15 +189,15 @@ class Stack:
         self.state["step"].fill_(number)
 
     def _prepare(self, sizes: Sequence[int]) -> None:
-        """Capture every kind of step that the rest of training takes, once."""
-        every = len(self.sampler.even)
+        """Capture every kind of step that training takes, those of past epochs for the stack's next seeds."""
+        every = self.sampler.steps
         kinds: dict[Kind, Callable[[], None]] = {}
-        for epoch in range(self.epoch, self.task.epochs):
+        for epoch in range(self.task.epochs):
             for step, size in enumerate(sizes):
                 number = epoch * every + step
                 kind = self._kind(size, number, epoch)
                 kinds.setdefault(kind, partial(self._at, number))
-        self.take.prepare(kinds)
+        self.take.prepare(kinds, self._step, self._kept())
         self.prepared = True
 
     @contextmanager

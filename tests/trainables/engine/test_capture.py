@@ -3,7 +3,9 @@ runs when a step is replayed, and every tensor stays where it is."""
 
 from __future__ import annotations
 
+import gc
 import warnings
+import weakref
 from typing import Any
 
 import numpy as np
@@ -165,6 +167,56 @@ def test_what_cannot_be_captured_runs_as_it_is_and_says_so_once() -> None:
         Stack(task, [1], RecordedCapture(task.device)).train_epoch()  # type: ignore[arg-type]
     for name, tensor in plain.params.items():
         torch.testing.assert_close(taken.params[name], tensor)
+
+
+class FailingCapture(RecordedCapture):
+    """As a GPU that cannot capture: the end of the capture fails too."""
+
+    why = "operation not permitted when stream is capturing"
+
+    def __call__(self, work: Any) -> Any:
+        try:
+            raise RuntimeError(self.why)
+        finally:
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+
+def test_a_capture_that_fails_says_what_failed_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = make_task(Recipe(epochs=1, batch_size=16), SMALL, MLP)
+    plain, taken = Stack(task, [0]), Stack(task, [0], FailingCapture(task.device))  # type: ignore[arg-type]
+    plain.train_epoch()
+    warn_once.cache_clear()
+    with pytest.warns(UserWarning, match="not captured: operation not permitted"):
+        taken.train_epoch()
+    for name, tensor in plain.params.items():
+        torch.testing.assert_close(taken.params[name], tensor)
+    monkeypatch.setattr(FailingCapture, "why", "CUDA error: out of memory")
+    with pytest.raises(RuntimeError, match="out of memory"):
+        Stack(task, [0], FailingCapture(task.device)).train_epoch()  # type: ignore[arg-type]
+
+
+def test_memory_is_let_go_with_the_last_reference_to_lanes() -> None:
+    task = make_task(Recipe(optimizer="sam", rho=0.1, noise=1, epochs=2, batch_size=16), SMALL, NORMED)
+    gc.collect()
+    gc.disable()
+    try:
+        lanes = Lanes(task, [0, 1], RecordedCapture)  # type: ignore[arg-type]
+        lanes.train_epoch()
+        ended = weakref.ref(lanes.lanes[0])
+        del lanes
+        assert ended() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_what_is_captured_serves_the_next_seeds_wherever_the_first_went_on(epoch: int) -> None:
+    recipe = Recipe(optimizer="fsam", rho=0.1, relaxloss=0.5, epochs=3, batch_size=16)
+    stack = Stack(make_task(recipe, SMALL, MLP), [0], RecordedCapture(torch.device("cpu")))  # type: ignore[arg-type]
+    stack.epoch = epoch
+    stack.train_epoch()
+    kinds = {(kind.phase, kind.parity) for kind in stack.take.replays}
+    assert kinds == {(True, 0), (False, 0), (False, 1)}
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", f"{__name__}:counting"])

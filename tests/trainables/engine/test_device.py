@@ -1,18 +1,21 @@
 """A device that is not the processor, where none is: torch's "meta" tensors have a place and a shape, hold no
-numbers and cannot be read. What trains there waits for its device nowhere and mixes it with no other.
+numbers and cannot be read. What trains there waits for its device nowhere and mixes it with no other; a
+captured step makes no tensor elsewhere and draws no random number.
 
-Not seen here: kernels, of which a few have no meta form and are stood in for, and channels_last.
+Not seen here: kernels, of which a few have no meta form and are stood in for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tag
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -56,6 +59,43 @@ class OneDevice(TorchDispatchMode):
         bringing = func in (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default)
         assert bringing or len({t.device for t in tensors}) < 2, func
         return func(*args, **(kwargs or {}))
+
+
+class Captured(TorchDispatchMode):
+    """Refuses what a CUDA graph cannot hold, or would hold only as it was when it was captured."""
+
+    refused = (Tag.data_dependent_output, Tag.dynamic_output_shape, Tag.nondeterministic_seeded)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        leaves = tree_leaves((args, kwargs))
+        tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+        count = func is torch.ops.aten._local_scalar_dense.default and tensors[0].device.type == "cpu"
+        places = func is torch.ops.aten.index.Tensor and all(t.dtype == torch.int64 for t in tensors[1:])
+        if not count:  # the host reads its own count of steps
+            assert {t.device for t in tensors} <= {META}, f"{func} leaves the device"
+            assert places or not set(self.refused) & set(func.tags), f"{func} waits for the device"
+            assert not any(isinstance(leaf, (torch.Generator, Seeded)) for leaf in leaves)
+        out = func(*args, **(kwargs or {}))
+        made = [leaf for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor)]
+        assert count or {t.device for t in made} <= {META}, f"{func} makes a tensor of the host"
+        return out
+
+
+class MetaCapture:
+    """`trainables.engine.capture.Capture` for what cannot run: replaying does nothing."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def on_stream(self) -> Any:
+        return nullcontext()
+
+    beside = on_stream
+
+    def __call__(self, work: Callable[[], None]) -> Callable[[], None]:
+        with Captured():
+            work()
+        return lambda: None
 
 
 class Seeded:
@@ -121,20 +161,37 @@ def trains(made: Task, k: int, reads: list[torch.Size]) -> None:
     assert elsewhere <= {"step", "seeds", "averaged"}, "numbers that the host itself reads"
 
 
+def captures(made: Task, k: int, reads: list[torch.Size]) -> None:
+    stack, begun = Stack(made, range(k), MetaCapture(META)), len(reads)  # type: ignore[arg-type]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(made.epochs):
+            stack.train_epoch()
+    assert stack.take.replays
+    assert reads[begun:] == [(k,)] * made.epochs
+
+
 @pytest.mark.parametrize("k", [1, 2])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_update_rule(optimizer: str, k: int, reads: list[torch.Size], images: dict[str, Any]) -> None:
     recipe = Recipe(optimizer=optimizer, epochs=2, batch_size=16, **KNOBS.get(optimizer, {}))
-    trains(task(recipe, "mlp", "digits"), k, reads)
-    trains(task(recipe, {"name": "cnn", "norm": "group"}, images, curvature=2), k, reads)
+    dense = task(recipe, "mlp", "digits")
+    network = task(recipe, {"name": "cnn", "norm": "group"}, images, curvature=2)
+    for made in (dense, network):
+        trains(made, k, reads)
+    captures(dense if k > 1 else network, k, reads)
 
 
 @pytest.mark.parametrize("k", [1, 2])
 def test_every_defence_and_augmentation(k: int, reads: list[torch.Size], images: dict[str, Any]) -> None:
-    trains(task(EVERYTHING, {"name": "cnn", "norm": "batch"}, images, queries=2), k, reads)
+    made = task(EVERYTHING, {"name": "cnn", "norm": "batch"}, images, queries=2)
+    trains(made, k, reads)
+    captures(made, k, reads)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model(name: str, reads: list[torch.Size], images: dict[str, Any]) -> None:
     model = {"name": name} | ({"depth": 10, "width": 1} if name == "wide_resnet" else {})
-    trains(task(Recipe(optimizer="swa", epochs=2), model, images), 2, reads)
+    made = task(Recipe(optimizer="swa", grad_reg=0.1, mixup=0.3, epochs=2), model, images)
+    trains(made, 2, reads)
+    captures(made, 1, reads)
