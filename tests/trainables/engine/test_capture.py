@@ -170,11 +170,11 @@ def test_what_cannot_be_captured_runs_as_it_is_and_says_so_once() -> None:
 
 
 class FailingCapture(RecordedCapture):
-    """As a GPU that cannot capture: the end of the capture fails too."""
+    """Capture as a GPU does that cannot: the end of the capture fails too."""
 
     why = "operation not permitted when stream is capturing"
 
-    def __call__(self, work: Any) -> Any:
+    def __call__(self, work: Any) -> Any:  # noqa: ARG002
         try:
             raise RuntimeError(self.why)
         finally:
