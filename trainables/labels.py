@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from trainables.knobs import TRAINING
 
 
-def label(knobs: Mapping[str, Any], show: Iterable[str] = ()) -> str:
+def label(knobs: Mapping[str, Any], show: Iterable[str] = (), *, exact: bool = False) -> str:
     """The name of one recipe: its optimizer, then its knobs.
 
     Args:
         knobs: The content of a recipe, as `trainables.Recipe.knobs` gives it.
         show: Training hyper-parameters to name too; the others are left out.
+        exact: Whether numbers have all their digits, not six at most.
 
     Returns:
         The label.
@@ -25,7 +27,7 @@ def label(knobs: Mapping[str, Any], show: Iterable[str] = ()) -> str:
     """
     hidden = set(TRAINING) - set(show) | {"optimizer"}
     shown = [
-        f"{name.removeprefix('options.')}={_short(value)}"
+        f"{name.removeprefix('options.')}={_text(value, exact)}"
         for name, value in flat(knobs).items()
         if name not in hidden
     ]
@@ -43,7 +45,12 @@ def labels(recipes: Iterable[Mapping[str, Any]]) -> list[str]:
     """
     recipes = list(recipes)
     varying = {name for name in TRAINING if len({str(r.get(name, 0)) for r in recipes}) > 1}
-    return [label(recipe, varying) for recipe in recipes]
+    named = [label(recipe, varying) for recipe in recipes]
+    often = Counter(named)
+    return [
+        label(recipe, varying, exact=True) if often[name] > 1 else name
+        for recipe, name in zip(recipes, named, strict=True)
+    ]
 
 
 def flat(knobs: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,7 +63,10 @@ def flat(knobs: Mapping[str, Any]) -> dict[str, Any]:
     return out | {f"options.{name}": value for name, value in knobs.get("options", {}).items()}
 
 
-def _short(value: Any) -> str:
+def _text(value: Any, exact: bool) -> str:
     if isinstance(value, list):
         return "+".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    rounded = f"{value:g}"
+    return repr(value) if exact and float(rounded) != value else rounded

@@ -6,54 +6,10 @@ import json
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from tests.helpers.recipes import knobs
 from trainables import Recipe
-from trainables.labels import label, labels
-from trainables.optimizers.registry import OPTIMIZERS
-
-POSITIVE = st.floats(1e-4, 10)
-OWN = {
-    "rho": POSITIVE,
-    "eta": st.just(0) | POSITIVE,
-    "alpha": st.just(0) | POSITIVE,
-    "k": st.integers(1, 9),
-    "sigma": st.just(0) | POSITIVE,
-    "lmbda": st.floats(0, 1),
-    "beta": st.floats(0.01, 1),
-    "gamma": st.floats(0.01, 1),
-    "m": st.none() | st.integers(1, 64),
-    "swa_start": st.floats(0, 0.99),
-    "clip": POSITIVE,
-    "noise_multiplier": POSITIVE,
-    "delta": st.floats(1e-8, 0.1),
-}
-COMMON = {
-    "epochs": st.integers(1, 100),
-    "lr": POSITIVE,
-    "momentum": st.just(0) | st.floats(0.1, 0.99),
-    "weight_decay": st.just(0) | POSITIVE,
-    "schedule": st.sampled_from(["constant", "cosine", "linear"]),
-    "noise": st.just(0) | POSITIVE,
-    "label_smoothing": st.floats(0, 0.9),
-    "augment": st.lists(st.sampled_from(["flip", "crop", "cutout"]), max_size=3),
-}
-
-
-@st.composite
-def knobs(draw) -> dict:
-    name = draw(st.sampled_from(sorted(OPTIMIZERS)))
-    optimizer = OPTIMIZERS[name]
-    out = {"optimizer": name, **{knob: draw(OWN[knob]) for knob in sorted(optimizer.needs)}}
-    if optimizer.private:
-        out["noise_multiplier"] = draw(POSITIVE)
-    optional = sorted((optimizer.takes.keys() & OWN.keys()) - out.keys())
-    for knob in draw(st.sets(st.sampled_from(optional))) if optional else ():
-        out[knob] = draw(OWN[knob])
-    for knob in draw(st.sets(st.sampled_from(sorted(COMMON)))):
-        out[knob] = draw(COMMON[knob])
-    return out
 
 
 @given(knobs())
@@ -132,22 +88,3 @@ def test_mistakes_say_what_was_expected(knobs: dict, message: str) -> None:
         Recipe(**knobs)
     assert isinstance(error.value, ValidationError) or "is not known" in str(error.value)
     assert message in str(error.value)
-
-
-def test_labels_show_what_tells_recipes_apart() -> None:
-    recipes = [Recipe(), Recipe(lr=0.05), Recipe(optimizer="sam", rho=0.1, augment=["flip", "crop"])]
-    assert labels(r.knobs for r in recipes) == [
-        "sgd lr=0.1",
-        "sgd lr=0.05",
-        "sam lr=0.1 augment=crop+flip rho=0.1",
-    ]
-    assert label(recipes[2].knobs) == "sam rho=0.1"
-
-
-@given(st.lists(knobs(), max_size=5))
-def test_different_recipes_have_different_labels(values: list[dict]) -> None:
-    unique = {Recipe(**v).recipe_id: Recipe(**v) for v in values}
-    close = labels(r.knobs for r in unique.values())
-    assert all(isinstance(text, str) and text for text in close)
-    shown_apart = {json.dumps(r.knobs, sort_keys=True) for r in unique.values()}
-    assert len(shown_apart) == len(unique)
