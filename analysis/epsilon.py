@@ -72,7 +72,7 @@ def bound(rows: Keys, half: NDArray[np.bool_], *, delta: float, confidence: floa
     ins = np.array([np.count_nonzero(row & 1) for row in rows])
     known = np.array([np.count_nonzero(row != MISSING) for row in rows])
     trials = np.stack([known - ins, ins])
-    parts = [Ordered.of(rows[chosen]) for chosen in (half, ~half)]
+    parts = [Ordered.sorting(rows[chosen]) for chosen in (half, ~half)]
     errors = np.zeros(2)  # false positives, false negatives
     for tested, other in (parts, parts[::-1]):
         hits, alarms = tested.above(_best_cut(other, 1 - delta))

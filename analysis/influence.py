@@ -6,8 +6,8 @@ total, so
 
     influence_ji = P_ji / in_i - (right_j - P_ji) / out_i.
 
-Counts below 2^24 are exact in float32, whatever the order of summation; so results do not depend on the
-blocks.
+Of two replicas that are complements, one product serves both: see `_folded`. Counts below 2^24 are exact in
+float32, whatever the order of summation; so results do not depend on the blocks.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ Floats = NDArray[np.floating[Any]]
 
 _CACHE = 1 << 19  # bytes that one pass over a block should touch, within a core's second-level cache
 _CORES = os.cpu_count() or 1
+_RUNS = 64  # values in a run whose maximum is taken
 
 
 def influence(
@@ -96,9 +97,7 @@ def influence_entropy(influence: ArrayLike) -> Floats:
     """
     rows = np.atleast_2d(np.asarray(influence))
     rows = rows if rows.dtype.kind == "f" else rows.astype(np.float64)
-    step = max(1, _CACHE // (32 * max(1, rows.shape[1])))
-    parts = [_entropy(rows[i : i + step]) for i in range(0, len(rows), step)]
-    return np.concatenate(parts) if parts else np.zeros(0)
+    return np.array([_entropy(np.nan_to_num(row, nan=0.0)) for row in rows], np.float64)
 
 
 class InfluenceSummary(NamedTuple):
@@ -136,22 +135,30 @@ def influence_summary(
     Returns:
         The entropies and the pairs.
     """
-    entropy: list[Floats] = []
-    pairs: list[tuple[NDArray[Any], ...]] = []
-    # A quarter is left for the sorting and the logarithms, which work on rows of a block.
-    for rows, block in influence_blocks(correct_test, members, max_bytes=max_bytes * 3 // 4, device=device):
-        block[:, np.isnan(block[0])] = 0  # whole columns are NaN: never IN or never OUT
-        entropy.append(influence_entropy(block))
-        for j, values in zip(range(rows.start, rows.stop), block, strict=True):
-            kept = _pairs(values, top, above)
-            pairs.append((np.full(len(kept[0]), j), *kept))
-    columns = [np.concatenate(column) for column in zip(*pairs, strict=True)]
-    return InfluenceSummary(np.concatenate(entropy), *columns)
+    found: list[tuple[float, NDArray[Any], Floats, NDArray[Any]]] = []
+    blocks = influence_blocks(correct_test, members, max_bytes=max_bytes * 3 // 4, device=device)
+    with ThreadPoolExecutor(_CORES) as pool:
+        # A quarter is left for the sorting and the logarithms, which work on single rows of a block.
+        for _, block in blocks:
+            block[:, np.isnan(block[0])] = 0  # whole columns are NaN: never IN or never OUT
+            parts = np.array_split(block, _CORES)
+            for part in pool.map(_summaries, parts, repeat(top), repeat(above)):
+                found += part
+    entropy, *pairs = zip(*found, strict=True)
+    test = np.repeat(np.arange(len(found)), [len(train) for train in pairs[0]])
+    return InfluenceSummary(np.array(entropy), test, *map(np.concatenate, pairs))
+
+
+def _summaries(
+    block: Floats, top: int, above: float | None
+) -> list[tuple[float, NDArray[Any], Floats, NDArray[Any]]]:
+    """The entropy and the kept pairs of each test point of a block without NaN."""
+    return [(_entropy(values), *_pairs(values, top, above)) for values in block]
 
 
 def _pairs(values: Floats, top: int, above: float | None) -> tuple[NDArray[Any], Floats, NDArray[Any]]:
     """(train, influence, rank) of one test point's kept pairs."""
-    helpers, harmers = _largest(values, top), _largest(-values, top)
+    helpers, harmers = _largest(values, top), _largest(values, top, sign=-1)
     train = np.concatenate([helpers, harmers])
     rank = np.concatenate([1 + np.arange(len(helpers)), -1 - np.arange(len(harmers))])
     if above is not None:
@@ -160,33 +167,39 @@ def _pairs(values: Floats, top: int, above: float | None) -> tuple[NDArray[Any],
     return train, values[train], rank
 
 
-def _largest(values: Floats, top: int) -> NDArray[np.int64]:
-    """Indices of the ``top`` largest positive values, largest first, ties by index.
+def _largest(values: Floats, top: int, sign: int = 1) -> NDArray[np.int64]:
+    """Indices of the ``top`` largest positive values of one sign, largest first, ties by index.
 
-    The top-th largest maximum of runs of 64 bounds the top-th largest value from below, so that few values
-    are left to sort.
+    The top-th largest maximum of runs of values bounds the top-th largest value from below, so that few
+    values are left to sort.
     """
     if not top:
         return np.zeros(0, np.int64)
-    cut = len(values) // 64 * 64
-    peaks = np.append(values[:cut].reshape(-1, 64).max(axis=1), values[cut:])
+    cut = len(values) // _RUNS * _RUNS
+    runs = values[:cut].reshape(_RUNS, -1)  # every so many values apart: one vectorised maximum a row
+    peaks = np.append(runs.max(axis=0) if sign > 0 else -runs.min(axis=0), sign * values[cut:])
     floor = np.partition(peaks, -top)[-top] if top <= len(peaks) else -np.inf
-    index = np.flatnonzero(values >= max(floor, np.finfo(np.float32).tiny))
+    floor = max(floor, np.finfo(np.float32).tiny)
+    index = np.flatnonzero(values >= floor if sign > 0 else values <= -floor)
+    chosen = sign * values[index]
     if len(index) > top:
-        last = np.partition(values[index], -top)[-top]
-        tied = index[values[index] == last]
-        index = np.sort(np.concatenate([index[values[index] > last], tied])[:top])
-    return index[np.argsort(-values[index], kind="stable")][:top]
+        last = np.partition(chosen, -top)[-top]
+        index = np.sort(np.concatenate([index[chosen > last], index[chosen == last]])[:top])
+        chosen = sign * values[index]
+    return index[np.argsort(-chosen, kind="stable")][:top]
 
 
-def _entropy(rows: Floats) -> Floats:
-    size = np.abs(np.nan_to_num(rows, nan=0.0))
-    total = size.sum(axis=1, dtype=np.float64)
-    logs = np.log(size, where=size > 0, out=np.zeros_like(size))
+def _entropy(values: Floats) -> float:
+    """Entropy of one row without NaN."""
+    size = np.abs(values)
+    total = size.sum(dtype=np.float64)
+    if not total:
+        return np.nan
+    logs = np.maximum(size, np.finfo(size.dtype).tiny)  # 0 log 0 is 0
+    np.log(logs, out=logs)
     logs *= size
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # -sum p log p with p = size / total, without forming p.
-        return np.asarray(np.log(total) - logs.sum(axis=1, dtype=np.float64) / total)
+    # -sum p log p with p = size / total, without forming p.
+    return float(np.log(total) - logs.sum(dtype=np.float64) / total)
 
 
 def _checked(correct_test: ArrayLike, members: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -207,6 +220,8 @@ def _filled(
     ins = np.where((count > 0) & (count < replicas), count, np.nan)
     outs = replicas - ins
     right = correct.sum(axis=0, dtype=np.float64).astype(np.float32)[:, None]
+    correct, members = _folded(correct, members)
+    replicas = len(members)
     # A column tile of float32 masks takes an eighth of the budget; test rows take the rest, with a device
     # also their product with a tile, which torch hands over whole.
     tile = max(256, budget // 8 // (4 * replicas))
@@ -224,6 +239,21 @@ def _filled(
             shares = np.array_split(block, _CORES), np.array_split(right[span], _CORES)
             list(pool.map(_averaged, *shares, repeat(ins), repeat(outs)))
             yield span, block
+
+
+def _folded(correct: NDArray[Any], members: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Fewer rows with the same product ``correct.T @ members``, where neighbours are complements.
+
+    With masks m and 1 - m, c m + c' (1 - m) = (c - c') m + c': half as many rows, and one of the sums of c'
+    whose mask is all ones. Whole numbers stay exact; other scores are left as they are.
+    """
+    pairs = len(members) // 2
+    whole = correct.dtype == bool and len(members) == 2 * pairs > 2
+    if not whole or (members[::2] == members[1::2]).any():
+        return correct, members
+    one, other = correct[::2].astype(np.float32), correct[1::2].astype(np.float32)
+    folded = np.concatenate([one - other, other.sum(axis=0, keepdims=True)])
+    return folded, np.concatenate([members[::2], np.ones((1, members.shape[1]), bool)])
 
 
 def _averaged(counts: Floats, right: Floats, ins: Floats, outs: Floats) -> None:

@@ -66,7 +66,12 @@ def margin_gap(margin: ArrayLike, members: ArrayLike) -> Floats:
     Returns:
         ``[n]``; NaN where a side has fewer than two replicas.
     """
-    values, masks = np.asarray(margin, np.float64), np.asarray(members).astype(bool, copy=False)
+    parts = [_welch(*part) for part in _columns(_weights(None, members), margin, members)]
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def _welch(margin: NDArray[Any], members: NDArray[Any]) -> Floats:
+    values, masks = margin.astype(np.float64), members.astype(bool, copy=False)
     means, errors = [], []
     with np.errstate(divide="ignore", invalid="ignore"):
         for side in (masks, ~masks):

@@ -72,7 +72,8 @@ def lira(
         for block in blocks:
             sides = _sides(x[:, q, block], mask[:, block])
             scores[:, block] += score(sides, rows, spread)
-    return np.asarray(scores / queries)
+    scores /= queries
+    return scores
 
 
 def resolved(variance: Variance, replicas: int) -> Variance:

@@ -26,10 +26,16 @@ def attack_r(log_p_true: ArrayLike, members: ArrayLike) -> Floats:
     """
     values = finite(log_p_true)
     out = ~masks(members, *values.shape)
-    shadows = out.sum(axis=0) - out
+    outs = out.sum(axis=0)
     below, up_to = out_ranks(values, out)
-    rank = below + np.random.default_rng(0).random(values.shape) * (up_to - below - out + 1)
-    return np.where(shadows > 0, rank / (shadows + 1), np.nan)
+    scores = np.random.default_rng(0).random(values.shape)
+    for row, own, first, last in zip(scores, out, below, up_to, strict=True):
+        shadows = outs - own
+        row *= last - first - own + 1
+        row += first
+        row /= shadows + 1
+        row[shadows == 0] = np.nan
+    return scores
 
 
 def attack_p(log_p_true: ArrayLike, population: ArrayLike) -> Floats:
@@ -48,7 +54,8 @@ def attack_p(log_p_true: ArrayLike, population: ArrayLike) -> Floats:
     scores = np.empty(values.shape)
     for target, (x, z) in enumerate(zip(values, others, strict=True)):
         scores[target] = np.add(*places(z, x))
-    return np.asarray(scores / (2 * others.shape[1]))
+    scores /= 2 * others.shape[1]
+    return scores
 
 
 def calibrated_loss(log_p_true: ArrayLike, members: ArrayLike) -> Floats:
@@ -63,9 +70,16 @@ def calibrated_loss(log_p_true: ArrayLike, members: ArrayLike) -> Floats:
     Returns:
         Scores ``[R, n]`` in nats; higher means more likely a member. NaN without an OUT shadow.
     """
-    values = finite(log_p_true).astype(np.float64)
+    values = finite(log_p_true)
     out = ~masks(members, *values.shape)
-    shadows = out.sum(axis=0) - out
-    total = (values * out).sum(axis=0) - values * out
-    difficulty = np.divide(total, shadows, out=np.full(values.shape, np.nan), where=shadows > 0)
-    return np.asarray(values - difficulty)
+    outs = out.sum(axis=0)
+    total = np.zeros(values.shape[1])
+    for row, own in zip(values, out, strict=True):
+        total += np.where(own, row, 0)
+    scores = np.empty(values.shape)
+    for score, row, own in zip(scores, values, out, strict=True):
+        shadows = outs - own
+        with np.errstate(invalid="ignore", divide="ignore"):
+            difficulty = np.where(shadows > 0, (total - np.where(own, row, np.float64(0))) / shadows, np.nan)
+        np.subtract(row, difficulty, out=score)
+    return scores

@@ -124,7 +124,8 @@ def _rmia(online: bool) -> Function:
         for x, population in zip(p.swapaxes(0, 1), z.swapaxes(0, 1), strict=True):
             a = 0.0 if online else choose_a(x, members)
             total += rmia(x, members, population, online=online, a=a)
-        return np.asarray(total / p.shape[1])
+        total /= p.shape[1]
+        return total
 
     return scores
 

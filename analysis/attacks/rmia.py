@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from analysis.attacks.arrays import Bools, Floats, masks
-from analysis.statistics.ordered import places
+from analysis.statistics.ordered import below
 
 A = 0.3  # what an attacker without a shadow to tune on takes
 _CHOICES = np.linspace(0, 1, 11)
@@ -70,7 +70,7 @@ def rmia(
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             ratio_z = np.sort(z[t] / mean_z)
             ratio_x = target / np.maximum(mean_x, _TINY)
-        scores[t] = places(ratio_z, ratio_x / gamma)[0] / z.shape[1]
+        scores[t] = below(ratio_z, ratio_x / gamma) / z.shape[1]
         scores[t, np.isnan(ratio_x)] = np.nan
     return scores
 

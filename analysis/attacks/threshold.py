@@ -9,6 +9,7 @@ from analysis.attacks.arrays import Bools, Floats, finite, masks
 from analysis.statistics.ordered import BEYOND, Ordered, Rows, keys_of, values_of
 
 _CHUNKS = 128  # thresholds that the first look at a class compares
+_CACHE = 1 << 16  # keys that are looked at together
 _SPLIT = 8  # and each later look, in every stretch between two of them that may still hold a better one
 
 Ints = NDArray[np.int64]
@@ -51,7 +52,7 @@ def threshold(signal: ArrayLike, members: ArrayLike, labels: ArrayLike, *, per_c
     scores = np.empty(values.shape)
     for label in np.unique(classes):
         columns = np.flatnonzero(classes == label)
-        own = values[:, columns].astype(np.float64)
+        own = values[:, columns]
         scores[:, columns] = own - _Search(own, mask[:, columns]).thresholds()[:, None]
     return scores
 
@@ -60,25 +61,34 @@ class _Search:
     """The best threshold of one class for each target, with the target's own values left out.
 
     Cut k calls the k highest groups of tied values members. Counts at a cut are those of all replicas, from
-    two cumulative sums, minus the target's own, from its sorted ranks.
+    the sorted values, minus the target's own, from its sorted row.
     """
 
     def __init__(self, values: Floats, mask: Bools) -> None:
-        self.rows = Rows.sorted(np.sort(keys_of(values, mask), axis=1))
-        ordered = Ordered.of(self.rows.keys)
-        starts = np.append(True, (ordered.keys[1:] ^ ordered.keys[:-1]).view(np.uint64) > 1)
-        distinct = ordered.keys[starts] & -2  # rising
-        self.distinct = values_of(distinct[::-1])
-        self.reached = np.append(BEYOND, distinct[::-1])  # what the keys above each cut reach
-        self.cuts = len(distinct)
-        self.ins, self.outs = (np.append(0, side[::-1]) for side in ordered.above(distinct))
+        keys = keys_of(values, mask)
+        keys.sort(axis=1)
+        self.rows = Rows.sorted(keys)
+        self.ordered = Ordered.of(self.rows.keys)
+        self.first = _first_of_ties(self.ordered.keys)
+        self.cuts = len(self.first)
         self.total_ins = mask.sum() - mask.sum(axis=1)
         self.total_outs = (~mask).sum() - (~mask).sum(axis=1)
 
     def counts(self, targets: Ints, cuts: Ints) -> tuple[Ints, Ints]:
         """Members and non-members among the others' values above each cut."""
-        own_ins, own_outs = self.rows.above_in(targets, self.reached[cuts])
-        return np.asarray(self.ins[cuts] - own_ins), np.asarray(self.outs[cuts] - own_outs)
+        first = self._first(cuts)
+        own_ins, own_outs = self.rows.above_in(targets, np.where(cuts > 0, self._keys(cuts), BEYOND))
+        ins = self.ordered.ins[-1] - self.ordered.ins[first]
+        return ins - own_ins, len(self.ordered.keys) - first - ins - own_outs
+
+    def _first(self, cuts: Ints) -> Ints:
+        """Where the values above each cut begin."""
+        known = self.first[self.cuts - np.maximum(cuts, 1)].astype(np.int64)
+        return np.where(cuts > 0, known, len(self.ordered.keys))
+
+    def _keys(self, cuts: Ints) -> Ints:
+        """What the keys above each cut reach, which is the lowest value of these; cut 0 is taken for 1."""
+        return np.asarray(self.ordered.keys[self._first(np.maximum(cuts, 1))] & -2)
 
     def gain(self, targets: Ints, ins: Ints, outs: Ints) -> Ints:
         """TPR - FPR in units of 1 / (others' members * others' non-members)."""
@@ -119,8 +129,8 @@ class _Search:
         """The midpoints below the best cuts, between values that others hold."""
         targets = np.arange(len(self.total_ins))
         cuts = self.best_cuts()
-        above = self.distinct[np.maximum(cuts, 1) - 1]
-        below = self.distinct[np.minimum(self._next_held(targets, cuts), self.cuts - 1)]
+        above = values_of(self._keys(cuts))
+        below = values_of(self._keys(np.minimum(self._next_held(targets, cuts) + 1, self.cuts)))
         result = np.where(cuts == 0, below, above / 2 + below / 2)
         return np.where((self.total_ins > 0) & (self.total_outs > 0), result, np.nan)
 
@@ -137,6 +147,18 @@ class _Search:
             waiting = waiting[only_own]
             found[waiting] += 1
         return found
+
+
+def _first_of_ties(keys: Ints) -> Ints:
+    """Where each value begins among sorted keys, in as few bytes as will do."""
+    starts = np.empty(len(keys), bool)
+    starts[:1] = True
+    for i in range(1, len(keys), _CACHE):
+        part = keys[i - 1 : i + _CACHE]
+        starts[i : i + _CACHE] = (part[1:] ^ part[:-1]).view(np.uint64) > 1
+    if starts.all():
+        return np.arange(len(keys), dtype=np.int32 if len(keys) < 2**31 else np.int64)
+    return np.flatnonzero(starts)
 
 
 def _split(targets: Ints, left: Ints, right: Ints) -> tuple[Ints, Ints, Ints]:

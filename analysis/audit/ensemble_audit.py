@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -99,6 +100,7 @@ def audit(
     seed: int = 0,
     delta: float = 1e-5,
     threads: int = 1,
+    pool: Executor | None = None,
 ) -> Audit:
     """Audit an ensemble: accuracy, memorization, and every attack on every replica in turn.
 
@@ -117,6 +119,7 @@ def audit(
         seed: Of the bootstrap.
         delta: Of the empirical epsilon, at least 0 and below 1.
         threads: How many attacks run side by side; the metrics do not depend on it.
+        pool: Runs the attacks, for who has other work for it; by default ``threads`` threads of its own.
 
     Returns:
         The metrics, curves and scores of the ensemble.
@@ -139,11 +142,23 @@ def audit(
         part.try_attack(name, chosen[name])
         return part
 
-    # NumPy lets go of the interpreter lock while it sorts and multiplies.
-    with threadpool_limits(1 if threads > 1 else None), ThreadPoolExecutor(threads) as pool:
-        for part in pool.map(attacked, chosen):
+    with nullcontext(pool) if pool else side_by_side(threads) as workers:
+        for part in workers.map(attacked, chosen):
             report.join(part)
     return report.finish()
+
+
+@contextmanager
+def side_by_side(threads: int) -> Iterator[Executor]:
+    """Threads that work side by side: NumPy lets go of the interpreter lock while it sorts and multiplies.
+
+    Products that each took all cores would wait for each other, so each takes one where there are several.
+    """
+    with threadpool_limits(1 if threads > 1 else None), ThreadPoolExecutor(threads) as pool:
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 class _Report:
@@ -284,15 +299,15 @@ class _Report:
 
     def attack(self, name: str, attack: registry.Attack, scores: Floats) -> None:
         """Every figure of an attack's scores ``[R, n]``."""
-        missing = np.isnan(scores)
-        if missing.any():
-            what = f"{int(missing.sum())} of {scores.size} scores are no number and were left out"
+        known = ~np.isnan(scores)
+        if not known.all():
+            what = f"{int((~known).sum())} of {scores.size} scores are no number and were left out"
             self.note(f"{name}: {what}; an attack without shadows on a side of an example gives none")
-        pooled = Pooled(scores, self.members)
-        if not pooled.defined:
+        if not (known & self.members).any() or not (known & ~self.members).any():
             self.note(f"{name}: left out, no member or no non-member has a score")
             return
-        noise = self.noise(name, attack)
+        noise = self.noise(name, attack)  # before the scores are sorted: each takes its memory
+        pooled = Pooled(scores, self.members)
         drawn = noise(pooled)
         self.rates(name, pooled, drawn)
         if attack.decides:

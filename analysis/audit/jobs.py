@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from analysis.attacks import registry
 from analysis.audit import artefacts
 from analysis.audit.buckets import influence_table
-from analysis.audit.ensemble_audit import Audit, audit
+from analysis.audit.ensemble_audit import Audit, audit, side_by_side
 from analysis.audit.proxies import proxy_table
 from analysis.ensemble import Ensemble
 from analysis.results import front_risk
@@ -23,8 +22,10 @@ from analysis.statistics.ordered import Ordered, keys_of
 from trainables.storage import Store
 
 SMALLEST_GROWTH = 8  # replicas
-_MEMORY = 3 << 30  # bytes that the audits of a sweep may take in one process
-_BYTES_A_SCORE = 125  # measured: what an audit holds at its peak for each replica and example
+_MEMORY = 2 << 30  # bytes that the audits of a sweep may take in one process
+# Measured: what an audit holds for each replica and example, and what each attack side by side adds.
+_BYTES_A_SCORE = 45
+_BYTES_AN_ATTACK = 40
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Job:
 
     def memory(self, threads: int = 1) -> int:
         """Bytes that the audit takes with so many attacks side by side."""
-        return _BYTES_A_SCORE * self.scores * threads
+        return (_BYTES_A_SCORE + _BYTES_AN_ATTACK * threads) * self.scores
 
     def run(self, threads: int = 1) -> Audit:
         """Audits, and keeps what was found beside the results.
@@ -71,17 +72,26 @@ class Job:
             threads: attacks side by side; no figure depends on it.
         """
         ensemble = self.ensemble.kept()
-        found = audit(ensemble, **self.options, threads=threads)
-        bootstrap = {k: v for k, v in self.options.items() if k in ("confidence", "resamples", "seed")}
-        found = replace(
-            found,
-            correlations=proxy_table(ensemble, **bootstrap) if self.attacks else pd.DataFrame(),
-            influence=influence_table(ensemble) if len(ensemble.labels_test) else pd.DataFrame(),
-            growth=growth(ensemble, found, self.options),
-        )
+        with side_by_side(threads) as pool:
+            influence = pool.submit(self._influence, ensemble)
+            correlations = pool.submit(self._correlations, ensemble)
+            found = audit(ensemble, **self.options, pool=pool)
+            found = replace(
+                found,
+                correlations=correlations.result(),
+                influence=influence.result(),
+                growth=growth(ensemble, found, self.options),
+            )
         if self.address:
             artefacts.save(self.store, self.key, self.address, found)
         return found
+
+    def _influence(self, ensemble: Ensemble) -> pd.DataFrame:
+        return influence_table(ensemble) if len(ensemble.labels_test) else pd.DataFrame()
+
+    def _correlations(self, ensemble: Ensemble) -> pd.DataFrame:
+        bootstrap = {k: v for k, v in self.options.items() if k in ("confidence", "resamples", "seed")}
+        return proxy_table(ensemble, **bootstrap) if self.attacks else pd.DataFrame()
 
 
 Execute = Callable[[Sequence[Job]], Iterable[tuple[Job, Audit]]]
@@ -92,19 +102,21 @@ def in_threads(jobs: Sequence[Job]) -> Iterator[tuple[Job, Audit]]:
     """Runs jobs in threads of this process, as many as its cores and ``_MEMORY`` allow."""
     if not jobs:
         return
-    largest = max(job.memory() for job in jobs)
-    at_once = max(1, min(os.cpu_count() or 1, _MEMORY // largest))
-    workers = min(len(jobs), at_once)
-    threads = max(1, at_once // workers)
-    # NumPy lets go of the interpreter lock while it sorts and multiplies; audits side by side whose products
-    # each took all cores would wait for each other.
-    with threadpool_limits(1 if workers > 1 else None), ThreadPoolExecutor(workers) as pool:
+    workers, threads = _shared_out(jobs, os.cpu_count() or 1)
+    with side_by_side(workers) as pool:
         running = {pool.submit(job.run, threads): job for job in jobs}
-        try:
-            for done in as_completed(running):
-                yield running[done], done.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        for done in as_completed(running):
+            yield running[done], done.result()
+
+
+def _shared_out(jobs: Sequence[Job], cores: int) -> tuple[int, int]:
+    """How many audits run side by side, and how many attacks in each."""
+    largest = max(jobs, key=lambda job: job.scores)
+    workers = max(1, min(len(jobs), cores, _MEMORY // largest.memory()))
+    threads = max(1, cores // workers)
+    while threads > 1 and workers * largest.memory(threads) > _MEMORY:
+        threads -= 1
+    return workers, threads
 
 
 def growth(ensemble: Ensemble, found: Audit, options: Mapping[str, Any]) -> pd.DataFrame:
@@ -119,7 +131,7 @@ def growth(ensemble: Ensemble, found: Audit, options: Mapping[str, Any]) -> pd.D
     while risk and attack and size < ensemble.replicas:
         part = ensemble.restrict(ensemble.seeds[:size]).drawn()
         scores = registry.run(risk.attack, attack, part)
-        leak = exact.figures(Ordered.of(keys_of(scores, part.members)))[risk.metric]
+        leak = exact.figures(Ordered.sorting(keys_of(scores, part.members)))[risk.metric]
         rows.append((size, part.per_replica("test_accuracy").mean(), risk.column, leak))
         size *= 2
     return pd.DataFrame(rows, columns=["replicas", "test_accuracy", "risk", "leak"])

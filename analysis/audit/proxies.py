@@ -101,11 +101,14 @@ def proxy_table(
     members = members & np.isfinite(scores)
     weights = resample(ensemble.clusters, resamples, seed)
     rows = []
+    ranks = [_centred_ranks(scores[m]) for m in members]
     for name, (signal, sign) in PROXIES.items():
         if signal == "curvature" and not ensemble.context.curvature:
             continue
-        values = sign * ensemble.signal("train", signal)[:, 0]
-        each = np.array([spearman(v[m], scores[m]) for v, m in zip(values, members, strict=True)])
+        values = ensemble.signal("train", signal)[:, 0]
+        each = np.array(
+            [sign * _of_members(v[m], scores[m], r) for v, m, r in zip(values, members, ranks, strict=True)]
+        )
         known = np.isfinite(each)
         if not known.any():
             continue
@@ -192,6 +195,28 @@ def tail_ranking(
     )
 
 
+def _of_members(values: NDArray[Any], scores: NDArray[Any], ranks: NDArray[np.float64]) -> float:
+    """`spearman` of values and scores whose centred ranks are known, unless some value is NaN."""
+    if np.isnan(values).any():
+        return spearman(values, scores)
+    if len(values) < 3:
+        return np.nan
+    own = _centred_ranks(values)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float((own @ ranks) / np.sqrt((own @ own) * (ranks @ ranks)))
+
+
+def _centred_ranks(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Ranks less their mean, ties averaged, as `scipy.stats.rankdata` at a fraction of its cost."""
+    order = np.argsort(values)
+    rising = values[order]
+    first = np.flatnonzero(np.append(True, rising[1:] != rising[:-1])[: len(values)])
+    ends = np.append(first[1:], len(values))
+    ranks = np.empty(len(values))
+    ranks[order] = np.repeat((first + ends - len(values)) / 2, ends - first)
+    return ranks
+
+
 def _row(correlation: Correlation) -> dict[str, float]:
     return {"correlation": correlation.estimate, "low": correlation.low, "high": correlation.high}
 
@@ -200,7 +225,7 @@ def _moments(x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
     """1, a, b, a^2, b^2, ab of the centred ranks of every example without NaN: ``[n, 6]``, summed over S."""
     both = [np.atleast_2d(np.asarray(side, np.float64)) for side in (x, y)]
     known = ~np.isnan(both).any(axis=(0, 1))
-    a, b = (rankdata(side[:, known], axis=1) - (known.sum() + 1) / 2 for side in both)
+    a, b = (np.array([_centred_ranks(row[known]) for row in side]) for side in both)
     return np.asarray(np.stack([np.ones_like(a), a, b, a * a, b * b, a * b], axis=-1).sum(axis=0))
 
 

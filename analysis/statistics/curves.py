@@ -78,8 +78,8 @@ class Curves(NamedTuple):
 
     @staticmethod
     def counted(units: Iterable[Keys], cuts: Keys) -> Curves:
-        """Counts of each unit's keys at or above each of these cuts."""
-        above = np.array([Ordered.of(keys).above(cuts) for keys in units], np.float32)
+        """Counts of each unit's keys at or above each of these cuts; the keys lose their order."""
+        above = np.array([Ordered.sorting(keys).above(cuts) for keys in units], np.float32)
         return Curves(above[:, 0], above[:, 1])
 
     @staticmethod

@@ -62,7 +62,8 @@ class Relearnt:
     def _learn(self, signal: Floats, own: Bools) -> _Class:
         columns = np.flatnonzero(own)
         values, members = signal[:, columns], self.members[:, columns]
-        keys = np.sort(keys_of(values, members), axis=1)
+        keys = keys_of(values, members)
+        keys.sort(axis=1)
         thresholds = exact.thinned(Ordered.of(keys)).thresholds
         cuts_of_class = cuts_of(thresholds)
         cuts_of_class[0] = BEYOND

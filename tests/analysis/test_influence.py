@@ -32,6 +32,16 @@ def test_equals_the_masked_averages() -> None:
     assert np.isfinite(np.delete(scores, [3, 7], axis=1)).all()
 
 
+def test_complements_give_the_bits_of_each_by_itself() -> None:
+    """Neighbours that are complements share a product; in another order they do not."""
+    correct, members = ensemble()
+    members[1::2] = ~members[::2]
+    found = influence(correct, members)
+    np.testing.assert_allclose(found, masked_averages(correct, members), atol=1e-6)
+    shuffled = np.random.default_rng(1).permutation(20)
+    np.testing.assert_array_equal(found, influence(correct[shuffled], members[shuffled]))
+
+
 def test_of_a_training_example_on_itself_is_memorization() -> None:
     correct, members = ensemble(m=40, n=40)
     np.testing.assert_allclose(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.statistics.ordered import BEYOND, LOWEST, Ordered, Rows, cuts_of, keys_of, places
+from analysis.statistics.ordered import BEYOND, LOWEST, Ordered, Rows, below, cuts_of, keys_of, places
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 100])
@@ -34,7 +34,9 @@ def test_missing_scores_are_in_no_count() -> None:
 
 def test_places_are_those_of_searchsorted() -> None:
     rng = np.random.default_rng(0)
-    values, queries = np.sort(rng.integers(0, 9, 30)), rng.integers(-1, 11, 50)
+    values = np.sort(np.append(rng.integers(0, 9, 30), np.nan))
+    queries = np.append(rng.integers(-1, 11, 50), [np.nan, np.inf, -np.inf])
+    np.testing.assert_array_equal(below(values, queries), np.searchsorted(values, queries))
     for found, side in zip(places(values, queries), ("left", "right"), strict=True):
         np.testing.assert_array_equal(found, np.searchsorted(values, queries, side))  # type: ignore[call-overload]
 

@@ -144,23 +144,23 @@ def test_a_mistake_that_a_task_sees_is_one_line(
 
 
 @pytest.mark.parametrize(
-    ("nodes", "jobs", "threads", "needs"),
+    ("nodes", "jobs", "threads", "cores"),
     [
-        ([{"CPU": 8, "memory": 64e9}], 2, 4, {"num_cpus": 4, "memory": 4}),
-        ([{"CPU": 8, "memory": 64e9}], 20, 1, {"num_cpus": 1, "memory": 1}),
-        ([{"CPU": 64, "memory": 64e9}] * 2, 1, 5, {"num_cpus": 5, "memory": 5}),
-        ([{"memory": 99e9}, {"CPU": 0.5, "memory": 5e9}], 3, 1, {"num_cpus": 0.5, "memory": 1}),
+        ([{"CPU": 8, "memory": 64e9}], 2, 4, 4),
+        ([{"CPU": 8, "memory": 64e9}], 20, 1, 1),
+        ([{"CPU": 64, "memory": 64e9}] * 2, 1, 5, 5),
+        ([{"memory": 99e9}, {"CPU": 0.5, "memory": 5e9}], 3, 1, 0.5),
     ],
 )
-def test_a_task_asks_for_its_share_of_the_cores(nodes: list, jobs: int, threads: int, needs: dict) -> None:
+def test_a_task_asks_for_its_share_of_the_cores(nodes: list, jobs: int, threads: int, cores: float) -> None:
     job = Job(ensemble_of(simulate(range(8))), {"attacks": ATTACKS}, Store("/nowhere"), "a", None)
     found, asked = demand(job, jobs, nodes)
     assert found == threads
-    assert asked == {"num_cpus": needs["num_cpus"], "memory": needs["memory"] * job.memory()}
+    assert asked == {"num_cpus": cores, "memory": job.memory(threads)}
 
 
 def test_a_task_asks_for_no_more_memory_than_there_is() -> None:
     job = Job(ensemble_of(simulate(range(8))), {"attacks": ATTACKS}, Store("/nowhere"), "a", None)
-    small = 2.5 * job.memory()
-    assert demand(job, 1, [{"CPU": 8, "memory": small}]) == (2, {"num_cpus": 2, "memory": 2 * job.memory()})
+    small = (job.memory(2) + job.memory(3)) / 2
+    assert demand(job, 1, [{"CPU": 8, "memory": small}]) == (2, {"num_cpus": 2, "memory": job.memory(2)})
     assert demand(job, 1, [{"CPU": 8, "memory": 10}])[1]["memory"] == 10
