@@ -1,4 +1,10 @@
-"""flatleak in one import: the public names of ``trainables``, ``analysis`` and ``sweep``.
+"""Which training recipe gives the best accuracy for the privacy that you can afford, in one import.
+
+- `open` a finished sweep: `Results` has tables, and a method for each figure.
+- `run` a `SweepSpec`: train what is missing on a Ray cluster, audit it, draw its page.
+- `load_sweep` the ensembles of a sweep, `audit` them anew.
+- `train_replicas` of a `Recipe` without Ray.
+- `UserError` is a mistake in what was asked for, `RunError` a run that failed.
 
 >>> import flatleak
 >>> results = flatleak.open("runs/digits")            # doctest: +SKIP

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from functools import cached_property, partial
 from os import PathLike
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from analysis.report import figures
+from analysis.report.figures.panel import plain
 from analysis.results import CHANCE, METRICS, Tables, pretty, risk_of
 from trainables.registry import nearest
 from trainables.storage import Store
@@ -68,13 +70,22 @@ class Results:
         return figures.caption(figure, self.tables, recipes, risk=risk)
 
     def draw(self, figure: str, *recipes: str, risk: str | None = None, theme: str = "light") -> Figure:
-        """A figure by its name; see `analysis.report.figures.draw`."""
-        return figures.draw(figure, self.tables, recipes, risk=risk, theme=theme)
+        """Draw a figure by its name, its caption below the title; see `analysis.report.figures.draw`."""
+        drawn = figures.draw(figure, self.tables, recipes, risk=risk, theme=theme)
+        title, _, rest = self.caption(figure, *recipes, risk=risk).partition(". ")
+        lines = textwrap.wrap(rest, 110)
+        drawn.update_layout(
+            title={"text": title, "subtitle": {"text": "<br>".join(map(plain, lines))}},
+            margin_t=drawn.layout.margin.t + 10 + 20 * len(lines),
+        )
+        return drawn
 
     def __getattr__(self, name: str) -> Callable[..., Figure]:
         if name not in figures.FIGURES:
             raise AttributeError(f"results have no figure {name!r}; {nearest(name, figures.FIGURES)}")
-        return partial(self.draw, name)
+        drawn = partial(self.draw, name)
+        drawn.__doc__ = f"{figures.FIGURES[name].title}. {figures.FIGURES[name].about}"
+        return drawn
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *figures.FIGURES]

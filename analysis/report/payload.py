@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,8 +20,9 @@ import yaml
 
 from analysis.audit.ensemble_audit import Options
 from analysis.report import figures
-from analysis.report.figures.front import LAYOUT, MOST_BARS, front_info, templates
-from analysis.report.figures.panel import BASE, MANTISSAS, PALETTE, SYMBOLS, THEMES, risk_format, short
+from analysis.report.figures.front import front_info
+from analysis.report.figures.panel import BASE, MANTISSAS, PALETTE, SYMBOLS, THEMES, risk_names, short
+from analysis.report.figures.points import MOST_BARS, named_columns
 from analysis.report.glossary import TERMS
 from analysis.report.pictures import Pictures, notable, touched_by
 from analysis.results import Risk, Tables, caveat_lines, caveat_of, pretty
@@ -73,6 +74,7 @@ def summary(tables: Tables) -> dict[str, Any]:
         f"{attack}_most_vulnerable": f"{pretty(attack)}: AUC on the 1 % most vulnerable",
     }
     shown = {name: title for name, title in (SHOWN | of_attack).items() if name in tables.recipes}
+    panels = [panel for panel in map(partial(_panel, tables), figures.FIGURES.values()) if panel]
     return {
         "name": manifest.name,
         "about": {
@@ -102,30 +104,33 @@ def summary(tables: Tables) -> dict[str, Any]:
         "knobs": tables.knobs,
         "columns": {name: column(tables, name) for name in (*tables.knobs, *shown)},
         "titles": {name: pretty(name) for name in tables.knobs} | shown,
-        "risks": [
-            r._asdict() | {"title": r.title, "chance": r.chance, "format": risk_format(r)}
-            for r in tables.risks.values()
-        ],
+        "risks": [about_risk(risk) for risk in tables.risks.values()],
         "risk": tables.default_risk.column,
         "attacks": drawn_attacks(tables),
         "selected": figures.default_recipes(tables),
-        "front": {"traces": templates(tables), "layout": LAYOUT, "mostBars": MOST_BARS},
+        "mostBars": MOST_BARS,
         "base": BASE,
         "themes": THEMES,
         "palette": PALETTE,
         "symbols": SYMBOLS,
         "mantissas": MANTISSAS,
-        "panels": [panel for panel in map(partial(_panel, tables), figures.FIGURES.values()) if panel],
+        "panels": panels,
+        "ofFigures": {name: column(tables, name) for name in sorted(_named_by(panels, tables))},
         "caption": tables.caption,
         "words": TERMS,
         "tables": {name: records(table) for name, table in _shared_tables(tables)},
     }
 
 
+def about_risk(risk: Risk) -> dict[str, Any]:
+    """What the page says of a risk."""
+    return risk._asdict() | {"title": risk.title, "chance": risk.chance, "names": risk_names(risk)}
+
+
 def _panel(tables: Tables, panel: figures.Panel) -> dict[str, Any] | None:
-    """What the script draws a figure from; None for the front, and where nothing is to be shown."""
-    backdrop = panel.backdrop(tables, tables.default_risk) if panel.section else []
-    if not (panel.section and (panel.traces or backdrop)):
+    """What the script draws a figure from; None where nothing of the sweep is to be shown."""
+    backdrop = panel.backdrop(tables, tables.default_risk)
+    if not (panel.traces or backdrop):
         return None
     return {
         "name": panel.name,
@@ -135,10 +140,17 @@ def _panel(tables: Tables, panel: figures.Panel) -> dict[str, Any] | None:
         "layout": panel.layout,
         "backdrop": backdrop,
         "ofRecipe": panel.traces is not None,
+        "ofAllRecipes": any("recipes" in trace for trace in backdrop),
         "empty": panel.empty,
         "ofReference": panel.of_reference,
-        "broad": panel.broad,
+        "size": panel.size,
     }
+
+
+def _named_by(panels: Iterable[dict[str, Any]], tables: Tables) -> set[str]:
+    """The columns that traces of all recipes name."""
+    traces = [t for panel in panels for t in panel["backdrop"] if "recipes" in t]
+    return {name for trace in traces for name in named_columns(trace)} & set(tables.recipes)
 
 
 def _shared_tables(tables: Tables) -> Iterator[tuple[str, pd.DataFrame]]:

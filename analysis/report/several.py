@@ -12,10 +12,13 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.report.figures.front import ACCURACY, LAYOUT, templates
-from analysis.report.figures.panel import BASE, MANTISSAS, PALETTE, SYMBOLS, THEMES, risk_format
+from analysis.report.figures import front
+from analysis.report.figures.front import ACCURACY
+from analysis.report.figures.panel import BASE, MANTISSAS, PALETTE, SYMBOLS, THEMES
+from analysis.report.figures.points import MOST_BARS
+from analysis.report.glossary import TERMS
 from analysis.report.html import page
-from analysis.report.payload import column, packed, records, risk_chunk
+from analysis.report.payload import about_risk, column, packed, records, risk_chunk
 from analysis.results import DEFAULT_RISKS, Risk, Tables
 from trainables.directory import MANIFEST, REPORT
 from trainables.errors import UserError
@@ -70,17 +73,16 @@ def chunks(sweeps: Sequence[Tables]) -> Iterator[tuple[str, Any]]:
             "sweeps": [_sweep(*pair) for pair in zip(sweeps, names_of(sweeps), strict=True)],
             "labels": labels,
             "optimizers": optimizers,
-            "risks": [
-                r._asdict() | {"title": r.title, "chance": r.chance, "format": risk_format(r)}
-                for r in risks.values()
-            ],
+            "risks": [about_risk(risk) for risk in risks.values()],
             "risk": default,
-            "layout": LAYOUT,
+            "layout": front.PANEL.layout,
+            "mostBars": MOST_BARS,
             "base": BASE,
             "themes": THEMES,
             "palette": PALETTE,
             "symbols": SYMBOLS,
             "mantissas": MANTISSAS,
+            "words": TERMS,
         },
     )
     for name, risk in risks.items():
@@ -107,7 +109,7 @@ def _sweep(tables: Tables, name: str) -> dict[str, Any]:
         "labels": tables.recipes["label"].astype(str).tolist(),
         "optimizers": tables.recipes["optimizer"].astype(str).tolist(),
         "accuracy": column(tables, ACCURACY),
-        "front": templates(tables),
+        "front": front.PANEL.backdrop(tables, tables.default_risk),
         "pairs": plain_pairs(tables),
         "differences": _differences(tables, ACCURACY),
     }

@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from analysis import load_results
-from analysis.report.figures.panel import log_ticks
+from analysis.report.figures import FIGURES, Panel, draw
+from analysis.report.figures.axes import log_ticks
 from analysis.report.glossary import TERMS
 from analysis.report.html import write_report
 from analysis.report.serve import LiveServer
@@ -34,13 +35,13 @@ def recipes(report: Path) -> pd.DataFrame:
 
 def drawn(page: Any) -> int:
     """How many points the front shows."""
-    return int(page.evaluate("document.querySelectorAll('#front-plot .scatterlayer .point').length"))
+    return int(page.evaluate("document.querySelectorAll('#panel-front .scatterlayer .point').length"))
 
 
 def front_state(page: Any) -> dict[str, Any]:
     return dict(
         page.evaluate(
-            """() => { const [points, line] = document.getElementById('front-plot').data;
+            """() => { const [points, line] = document.getElementById('panel-front').data;
             return {points: points.x.length, line: [line.x, line.y]}; }"""
         )
     )
@@ -60,9 +61,9 @@ def test_opens_from_a_file_with_every_recipe_and_its_front(report: Path, opened:
 
 def test_hovering_tells_the_whole_recipe(report: Path, opened: Opener) -> None:
     page = opened(report.as_uri())
-    page.evaluate("Plotly.Fx.hover('front-plot', [{curveNumber: 0, pointNumber: 0}])")
-    page.wait_for_selector("#front-plot .hoverlayer .hovertext")
-    shown = page.locator("#front-plot .hoverlayer .hovertext").first.text_content()
+    page.evaluate("Plotly.Fx.hover('panel-front', [{curveNumber: 0, pointNumber: 0}])")
+    page.wait_for_selector("#panel-front .hoverlayer .hovertext")
+    shown = page.locator("#panel-front .hoverlayer .hovertext").first.text_content()
     (recipe_id, label), *_ = recipes(report)["label"].items()
     knobs = json.loads((report.parent / "manifest.json").read_text())["recipes"][recipe_id]
     assert label in shown
@@ -76,11 +77,11 @@ def test_clicking_a_point_selects_it_and_drives_the_panels(report: Path, opened:
     page.wait_for_selector("#panel-memorization .main-svg")
     before = page.evaluate("document.getElementById('panel-memorization').data[0].y")
     target = page.evaluate(
-        """() => { const plot = document.getElementById('front-plot'), trace = plot.data[0];
+        """() => { const plot = document.getElementById('panel-front'), trace = plot.data[0];
         plot.scrollIntoView({block: 'center', behavior: 'instant'});
         const box = plot.getBoundingClientRect(), {xaxis, yaxis} = plot._fullLayout;
-        const k = trace.customdata.findIndex((i) => !state.selected.includes(data.ids[i]));
-        return {id: data.ids[trace.customdata[k]], label: data.labels[trace.customdata[k]],
+        const k = trace.ids.findIndex((id) => !state.selected.includes(id));
+        return {id: trace.ids[k], label: labelOf(trace.ids[k]),
                 x: box.left + xaxis._offset + xaxis.d2p(trace.x[k]),
                 y: box.top + yaxis._offset + yaxis.d2p(trace.y[k])}; }"""
     )
@@ -98,7 +99,7 @@ def test_clicking_a_point_selects_it_and_drives_the_panels(report: Path, opened:
 
 def test_the_keyboard_walks_and_compares(report: Path, opened: Opener) -> None:
     page = opened(report.as_uri())
-    page.locator("#front-plot").focus()
+    page.locator("#panel-front").focus()
     first = page.evaluate("state.selected[0]")
     page.keyboard.press("ArrowRight")
     second = page.evaluate("state.selected[0]")
@@ -141,7 +142,7 @@ def test_the_risk_menu_changes_axis_table_and_attack(report: Path, opened: Opene
     page = opened(report.as_uri())
     page.select_option("#risk-menu", "confidence_auc")
     page.wait_for_function(
-        "document.getElementById('front-plot').layout.xaxis.title.text.includes('confidence AUC')"
+        "document.getElementById('panel-front').layout.xaxis.title.text.includes('confidence AUC')"
     )
     assert front_state(page)["points"] == len(recipes(report))
     assert "confidence AUC" in page.locator("#recipe-table thead").inner_text()
@@ -167,7 +168,7 @@ def test_the_probability_to_be_on_the_front_is_the_chosen_risk_s(report: Path, o
         )
         of = table[table["risk"] == risk].set_index("recipe_id")["probability"] * 100
         expected = {label: of[recipe_id] for recipe_id, label in recipes(report)["label"].items()}
-        assert page.evaluate(shown) == pytest.approx(expected, abs=0.006)
+        assert page.evaluate(shown) == pytest.approx(expected, abs=0.051), "to a tenth of a percent"
 
 
 def test_captions_are_short_on_the_screen_and_whole_when_copied(report: Path, opened: Opener) -> None:
@@ -189,7 +190,7 @@ def test_colour_shape_and_size_follow_any_knob(report: Path, opened: Opener) -> 
     page.select_option("#colour-menu", "train_seconds")
     page.select_option("#size-menu", "noise")
     page.select_option("#symbol-menu", "noise")
-    marker = page.evaluate("document.getElementById('front-plot').data[0].marker")
+    marker = page.evaluate("document.getElementById('panel-front').data[0].marker")
     assert marker["showscale"] is True
     assert len(set(marker["size"])) > 1
     assert len(set(marker["symbol"])) > 1
@@ -275,10 +276,63 @@ def test_three_objectives_colour_the_selected(report: Path, opened: Opener) -> N
     page.locator("#panel-objectives").scroll_into_view_if_needed()
     page.wait_for_function("document.getElementById('panel-objectives').data?.length")
     where = """() => { const [trace] = document.getElementById('panel-objectives').data;
-        return state.selected.map(id => trace.line.color[trace.customdata.indexOf(id)]); }"""
+        return state.selected.map(id => trace.line.color[trace.ids.indexOf(id)]); }"""
     assert page.evaluate(where) == [2, 3]
     page.locator("#recipe-table button.link").last.click()
     page.wait_for_function(f"({where})()[0] === 2")
+
+
+def test_a_registered_figure_of_recipes_is_filtered_clicked_and_marked(
+    tmp_path: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dots = {
+        "type": "scatter",
+        "mode": "markers",
+        "recipes": "shown",
+        "x": "$delta",  # a column that nothing else on the page shows
+        "y": "$risk",
+        "text": "$text",
+        "marker": {"size": "$standing"},
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+    panel = Panel("mine", "Mine", "Dots.", {}, section="why", backdrop=lambda *_: [dots], size="tall")
+    monkeypatch.setitem(FIGURES, "mine", panel)
+    directory = simulate(tmp_path, 12)
+    path = directory / "results/recipes.parquet"
+    table = pd.read_parquet(path)
+    table.assign(delta=range(len(table))).to_parquet(path)
+    page = opened(Path(write_report(directory)).as_uri())
+    trace = "document.getElementById('panel-mine').data[0]"
+    assert page.evaluate(f"{trace}.x") == list(range(len(table)))
+    page.evaluate("Plotly.Fx.hover('panel-mine', [{curveNumber: 0, pointNumber: 4}])")
+    shown = page.locator("#panel-mine .hoverlayer .hovertext").first.text_content()
+    assert table["label"][4] in shown
+    page.evaluate(
+        "document.getElementById('panel-mine').emit('plotly_click', {points: [{id: data.ids[4]}], event: {}})"
+    )
+    assert page.evaluate("state.selected[0]") == table["recipe_id"][4]
+    assert page.evaluate(f"{trace}.marker.size[4]") == 2
+    page.locator("label.chip", has_text="looksam").click()
+    kept = [k for k, name in enumerate(table["optimizer"]) if name != "looksam"]
+    assert page.evaluate(f"{trace}.x") == kept
+    page.select_option("#risk-menu", "rmia_auc")
+    page.wait_for_function(f"{trace}.text[0].includes('RMIA AUC')")
+    assert page.evaluate(f"{trace}.y") == pytest.approx(table["rmia_auc"][kept].tolist(), rel=1e-4)
+
+
+def test_the_script_and_python_draw_the_same_front(report: Path, opened: Opener) -> None:
+    page = opened(f"{report.as_uri()}#recipe={recipes(report).index[2]}&risk=rmia_auc")
+    drawn = draw("front", report.parent, [recipes(report)["label"].iloc[2]], risk="rmia_auc").data
+    points, line, ahead, marks, chosen = page.evaluate("document.getElementById('panel-front').data")
+    counted = len(recipes(report)["optimizer"].unique())
+    parts = (drawn[:counted], drawn[counted : counted + 1], drawn[counted + 1 : -2], drawn[-2:-1], drawn[-1:])
+    for mine, theirs in zip((points, line, ahead, marks, chosen), parts, strict=True):
+        found = {(i, axis): v for axis in "xy" for i, v in zip(mine["ids"], mine[axis], strict=True)}
+        expected = {
+            (i, axis): v for t in theirs for axis in "xy" for i, v in zip(t.ids, t[axis], strict=True)
+        }
+        assert found == pytest.approx(expected)
+    assert (marks["text"], marks["textposition"]) == (list(drawn[-2].text), list(drawn[-2].textposition))
 
 
 def test_light_and_dark(report: Path, opened: Opener) -> None:
@@ -288,13 +342,38 @@ def test_light_and_dark(report: Path, opened: Opener) -> None:
     light = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert dark != light
     assert (
-        page.evaluate("document.getElementById('front-plot').layout.template.layout.font.color") == "#1b2430"
+        page.evaluate("document.getElementById('panel-front').layout.template.layout.font.color") == "#1b2430"
     )
+
+
+def test_a_phone_folds_sections_until_a_link_leads_into_them(report: Path, opened: Opener) -> None:
+    page = opened(report.as_uri(), width=390)
+    height = "document.documentElement.scrollHeight"
+    assert page.evaluate(height) < 5000
+    assert page.locator("#by-risk").is_visible()
+    assert not page.locator("#why-panels").is_visible()
+    page.locator("nav a", has_text="Why").click()
+    page.wait_for_function(
+        "document.getElementById('panel-roc').querySelector('.main-svg')?.clientWidth > 200"
+    )
+    small = page.evaluate(
+        """() => [...document.querySelectorAll('#why figcaption, #why .note, #why text')].filter(e =>
+        e.textContent.trim() && parseFloat(getComputedStyle(e).fontSize) < 12).map(e => e.textContent)"""
+    )
+    assert small == []
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator(".fold:not([open])").count() == 0
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate("[...document.querySelectorAll('.fold[open]')].map(f => f.parentElement.id)") == [
+        "decide",
+        "why",
+    ]
 
 
 @pytest.mark.parametrize("width", [390, 1600])
 def test_fits_the_window(report: Path, opened: Opener, width: int) -> None:
     page = opened(report.as_uri(), width=width)
+    page.evaluate("document.querySelectorAll('.fold').forEach(fold => { fold.open = true; })")
     page.locator("#how-body").scroll_into_view_if_needed()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     over = "(e) => e.scrollWidth - e.clientWidth"
@@ -303,6 +382,7 @@ def test_fits_the_window(report: Path, opened: Opener, width: int) -> None:
 
 def test_no_name_of_a_knob_breaks_in_a_narrow_window(report: Path, opened: Opener) -> None:
     page = opened(report.as_uri(), width=390)
+    page.locator("#compared > details > summary").click()
     broken = page.evaluate(
         """() => [...document.querySelectorAll('#compare th span, #recipes .link')].flatMap(e =>
         [...e.childNodes].filter(n => n.nodeType === Node.TEXT_NODE).flatMap(n =>
@@ -437,7 +517,7 @@ def test_the_live_page_picks_up_new_records(smoke_sweep: Path, tmp_path: Path, o
     held.rename(tmp_path / "held")
     with LiveServer(directory, 0, interval=0.2) as server:
         page = opened(server.url, allowed=server.url)
-        page.wait_for_selector("#front-plot .main-svg")
+        page.wait_for_selector("#panel-front .main-svg")
         before, version = front_state(page)["points"], page.get_attribute("body", "data-ready")
         chosen = page.evaluate("state.selected[0]")
         (tmp_path / "held").rename(held)

@@ -67,6 +67,9 @@ def test_several_sweeps_fit_the_window_and_the_paper(several: Path, opened: Open
     page = opened(several.as_uri(), width=width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("[...document.querySelectorAll('.plot')].every(p => p.querySelector('.main-svg'))")
+    marked = page.locator(".word").evaluate_all("all => all.map(e => e.dataset.word)")
+    assert {"recipe", "reference", "front"} <= set(marked), "words are explained at their first use"
+    assert len(marked) == len(set(marked))
     text = page.evaluate(
         "() => { dispatchEvent(new Event('beforeprint')); return document.body.textContent; }"
     )

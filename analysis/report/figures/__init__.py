@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from analysis.report.figures import (
     buckets,
     examples,
+    front,
     growth,
     memorization,
     objectives,
@@ -25,8 +26,9 @@ from analysis.report.figures import (
     spread,
     theory,
 )
-from analysis.report.figures.front import FRONT, front_info
-from analysis.report.figures.panel import THEMES, Panel, compose, paint, plain
+from analysis.report.figures.compose import compose
+from analysis.report.figures.front import front_info
+from analysis.report.figures.panel import THEMES, Panel, paint, plain
 from analysis.results import Tables
 from trainables.registry import registered
 from trainables.storage import Store
@@ -39,7 +41,7 @@ __all__ = ["FIGURES", "Panel", "caption", "default_recipes", "draw"]
 FIGURES: dict[str, Panel] = {
     panel.name: panel
     for panel in (
-        FRONT,
+        front.PANEL,
         roc.PANEL,
         scores.PANEL,
         memorization.PANEL,
@@ -67,7 +69,8 @@ def draw(
     Args:
         name: a name in ``FIGURES``.
         source: the sweep's directory, or its tables.
-        recipes: one or two labels or recipe_ids; default is what the page opens with, `default_recipes`.
+        recipes: one or two labels or recipe_ids, which a figure of all recipes marks; default is what the
+            page opens with, `default_recipes`.
         risk: a risk column such as ``lira_auc``: the front's axis, and the attack that other figures show.
         theme: ``light`` or ``dark``.
 
@@ -82,7 +85,7 @@ def draw(
     tables = Tables.of(source)
     panel, colours = registered("figure", name, FIGURES), registered("theme", theme, THEMES)
     chosen = [tables.recipe_id(r) for r in recipes] or default_recipes(tables, risk)
-    traces, layout = compose(panel, tables, chosen, tables.risk(risk))
+    traces, layout = compose(panel, tables, chosen, tables.risk(risk), marked=chosen if recipes else ())
     margin = {**layout["margin"], "t": layout["margin"]["t"] + 44}  # room for the title
     layout = {**layout, "title": {"text": panel.title}, "margin": margin}
     if not _shows(panel, tables, traces):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.pareto import knee, pareto_front
-from analysis.report.figures.panel import PALETTE, SYMBOLS, Panel, Trace, plain, risk_format, short
+from analysis.report.figures.panel import Panel, Trace, plain, risk_format
 from analysis.results import Risk, Tables
 
 ACCURACY = "test_accuracy"
-# Beyond this many recipes, error bars hide what they qualify; the front's and the marked recipes' stay.
-MOST_BARS = 80
+OBJECTIVES = {"risk": -1, ACCURACY: 1}
 
 
 class FrontInfo(NamedTuple):
@@ -66,101 +65,51 @@ def _best_without_noise(tables: Tables, points: NDArray[np.float64], reference: 
     return int(candidates[np.argmin(points[candidates, 1])]) if len(candidates) else None
 
 
-def templates(tables: Tables) -> dict[str, Trace]:
-    """The front's traces without data: Python fills them below, the page as its reader chooses."""
+def front_traces(tables: Tables, _: Risk) -> list[Trace]:
+    """Every recipe with its intervals, the front's line, its recipes above that, and what is marked."""
     shared = "".join(f"<br>{plain(line)}" for line in textwrap.wrap(tables.common, 60))
     bars = {"type": "data", "color": "@faint", "thickness": 1, "width": 0}
-    return {
-        "points": {
-            "type": "scatter",
-            "mode": "markers",
-            "marker": {"size": 10, "opacity": 0.9, "line": {"color": "@surface", "width": 1}},
-            "error_x": bars,
-            "error_y": bars,
-            "hovertemplate": f"%{{text}}{shared}<extra></extra>",
+    place = {"type": "scatter", "x": "$risk", "y": f"${ACCURACY}", "objectives": OBJECTIVES}
+    points = place | {
+        "mode": "markers",
+        "look": True,
+        "text": "$text",
+        "marker": {"size": 10, "opacity": 0.9, "line": {"color": "@surface", "width": 1}},
+        "hovertemplate": f"%{{text}}{shared}<extra></extra>",
+    }
+    ring = {"symbol": "circle-open", "color": "@ink"}
+    silent = place | {"hoverinfo": "skip", "showlegend": False}
+    return [
+        points
+        | {
+            "recipes": "shown",
+            "error_x": bars | {"array": "$risk+", "arrayminus": "$risk-"},
+            "error_y": bars | {"array": f"${ACCURACY}+", "arrayminus": f"${ACCURACY}-"},
         },
-        "line": {
-            "type": "scatter",
+        silent
+        | {
+            "recipes": "front",
+            "order": "risk",
             "mode": "lines",
             "line": {"shape": "hv", "color": "@ink", "width": 2},
-            "hoverinfo": "skip",
-            "showlegend": False,
         },
-        "marks": {
-            "type": "scatter",
+        points | {"recipes": "front", "showlegend": False},
+        silent
+        | {
+            "recipes": "marked",
             "mode": "markers+text",
-            "marker": {"size": 17, "symbol": "circle-open", "color": "@ink", "line": {"width": 1.5}},
-            "textposition": "bottom right",
+            "marker": ring | {"size": 17, "line": {"width": 1.5}},
+            "text": "$mark",
+            "textposition": "$side",
             "textfont": {"color": "@ink", "size": 12},
-            "hoverinfo": "skip",
-            "showlegend": False,
         },
-        "chosen": {
-            "type": "scatter",
+        silent
+        | {
+            "recipes": "chosen",
             "mode": "markers",
-            "marker": {"size": 22, "symbol": "circle-open", "color": ["@a", "@b"], "line": {"width": 3}},
-            "hoverinfo": "skip",
+            "marker": ring | {"size": 22, "color": "$slot", "line": {"width": 3}},
         },
-    }
-
-
-LAYOUT: dict[str, Any] = {
-    "xaxis": {"title": {"text": "@risk-axis"}, "tickformat": "@risk-format"},
-    "yaxis": {"title": {"text": "Test accuracy"}, "tickformat": ".1%"},
-    "margin": {"l": 64, "r": 20, "t": 16, "b": 52},
-    "dragmode": "pan",
-}
-
-
-def front_traces(tables: Tables, risk: Risk) -> list[Trace]:
-    """The default view: every recipe with its intervals, the front's line, and its recipes above that."""
-    info = front_info(tables, risk.column)
-    optimizers = tables.recipes["optimizer"].astype(str).to_numpy()
-    names = sorted(set(optimizers.tolist()))  # as the page orders them, so that colours agree
-    below, above = [], []
-    for k, name in enumerate(names):
-        rows = optimizers == name
-        below.append(_points(tables, info, name, k, rows) | _intervals(tables, info, rows))
-        ahead = _points(tables, info, name, k, rows & info.on_front)
-        above.append(ahead | {"showlegend": False, "error_x": {}, "error_y": {}})
-    blank = templates(tables)
-    line = blank["line"] | {"x": short(info.line[0], 5), "y": short(info.line[1], 6)}
-    marked = {"reference": info.reference, "best without noise": info.baseline}
-    shown = {name: i for name, i in marked.items() if i is not None}
-    rows = list(shown.values())
-    marks = {"x": short(info.value[rows], 5), "y": short(info.accuracy[rows], 6), "text": list(shown)}
-    return [*below, line, *above, blank["marks"] | marks]
-
-
-def _points(tables: Tables, info: FrontInfo, name: str, k: int, rows: NDArray[np.bool_]) -> Trace:
-    """The k-th optimizer's recipes among ``rows``."""
-    blank = templates(tables)["points"]
-    look = {"color": PALETTE[k % len(PALETTE)], "symbol": SYMBOLS[k % len(SYMBOLS)]}
-    return blank | {
-        "x": short(info.value[rows], 5),
-        "y": short(info.accuracy[rows], 6),
-        "text": [hover(tables, info.risk, int(i)) for i in np.flatnonzero(rows)],
-        "marker": blank["marker"] | look,
-        "name": plain(name),
-        "legendgroup": name,
-    }
-
-
-def _intervals(tables: Tables, info: FrontInfo, rows: NDArray[np.bool_]) -> Trace:
-    barred = np.ones(len(rows), bool) if len(rows) <= MOST_BARS else info.on_front
-    blank = templates(tables)["points"]
-    return {
-        "error_x": blank["error_x"] | bars(tables, info.risk.column, barred, rows),
-        "error_y": blank["error_y"] | bars(tables, ACCURACY, barred, rows),
-    }
-
-
-def bars(tables: Tables, column: str, shown: NDArray[np.bool_], rows: NDArray[np.bool_]) -> dict[str, Any]:
-    """Error bars of a column's ``rows``: lengths above and below, none where not ``shown``."""
-    value = tables.recipes[column].to_numpy(float)
-    low, high = tables.interval(column)
-    above, below = np.where(shown, high - value, np.nan), np.where(shown, value - low, np.nan)
-    return {"array": short(above[rows]), "arrayminus": short(below[rows])}
+    ]
 
 
 def hover(tables: Tables, risk: Risk, i: int) -> str:
@@ -182,15 +131,21 @@ def _shown(value: float, percent: bool) -> str:
     return f"{100 * value:.{3 if abs(value) < 0.01 else 2}f}" if percent else f"{value:.3g}"
 
 
-FRONT = Panel(
+PANEL = Panel(
     name="front",
     title="Accuracy against risk",
     about=(
-        "Test accuracy of every recipe against the chosen risk, with intervals. The line joins "
-        "what no other recipe beats: the best accuracy for at most that risk."
+        "Each point is a training recipe, with intervals both ways. Up is more accurate, left is more "
+        "private. The line joins what no other recipe beats."
     ),
-    layout={**LAYOUT, "showlegend": True},
-    section="",
+    layout={
+        "xaxis": {"title": {"text": "@risk-axis"}, "tickformat": "@risk-format"},
+        "yaxis": {"title": {"text": "Test accuracy"}, "tickformat": ".1%"},
+        "margin": {"l": 64, "r": 20, "t": 16, "b": 52},
+        "dragmode": "pan",
+    },
+    section="front",
     backdrop=front_traces,
     empty="No recipe has a figure for this risk.",
+    size="tall",
 )

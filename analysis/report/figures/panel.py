@@ -2,14 +2,14 @@
 
 A panel's traces are plain Plotly JSON in which a string that starts with ``@`` names something that is known
 only when the figure is drawn: a colour of the theme; ``@slot`` and ``@slot-soft``, the colour of the selected
-recipe; ``@risk``, ``@risk-axis`` and ``@risk-format``, the chosen risk. So Python (notebooks, export) and the
-page's script compose the very same figure: backdrop, then the traces of each selected recipe, then the names.
+recipe; ``@risk``, ``@risk-lines`` (its title in two lines), ``@risk-axis`` and ``@risk-format``, the chosen
+risk. A backdrop's trace whose points are recipes says so, see `points`. So Python (notebooks, export) and the
+page's script compose the very same figure, and the script knows none of them.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,14 +103,15 @@ class Panel:
         title: its heading.
         about: how to read it; also its text alternative.
         layout: Plotly's layout, over `BASE`.
-        section: the page's section that shows it; empty for the front, which has a place of its own.
+        section: the page's section that shows it: ``front``, ``why``, ``claims`` or ``how``.
         traces: ``(tables, recipe_id)`` -> one recipe's, empty where it has none; a panel without them shows
             the whole sweep. A trace's ``name`` is a fact to state about the recipe. One with ``meta`` set
             belongs to the attack of that name and is drawn only when that is chosen.
-        backdrop: ``(tables, risk)`` -> traces of the whole sweep, drawn first.
+        backdrop: ``(tables, risk)`` -> traces of the whole sweep, drawn first. Where their points are
+            recipes, the page filters them, marks the selected ones and selects the one that is clicked.
         empty: what to say where nothing is drawn.
         of_reference: what to say where only the reference is selected and it has no traces.
-        broad: whether the page gives it two columns.
+        size: how much room the page gives it: one column, ``broad`` for two, ``tall`` for all of them.
     """
 
     name: str
@@ -122,85 +123,24 @@ class Panel:
     backdrop: Callable[[Tables, Risk], list[Trace]] = field(default=_nothing)
     empty: str = "The audit has nothing of this for what is selected."
     of_reference: str = ""
-    broad: bool = False
+    size: str = ""
 
 
-def compose(
-    panel: Panel, tables: Tables, recipes: Sequence[str], risk: Risk
-) -> tuple[list[Trace], dict[str, Any]]:
-    """Traces and layout of a panel with its theme colours still named, the slots and the risk resolved."""
-    below = {"showlegend": False} if panel.traces else {}
-    traces = [{**trace, **below} for trace in panel.backdrop(tables, risk)]
-    for slot, recipe in zip(SLOTS, recipes if panel.traces else (), strict=False):
-        assert panel.traces is not None
-        own = [t for t in panel.traces(tables, recipe) if t.get("meta", risk.attack) == risk.attack]
-        label = plain(tables.recipes.loc[recipe, "label"])
-        for k, trace in enumerate(own):
-            name = f"{label}: {trace['name']}" if "name" in trace else label
-            named = {**trace, "name": name, "showlegend": k == len(own) - 1}
-            traces.append(paint(named, {"slot": f"@{slot}", "slot-soft": f"@{slot}-soft"}))
-    named = {
+def risk_names(risk: Risk) -> dict[str, str]:
+    """What ``@risk`` and its relatives stand for."""
+    words = risk.title.split(" ")
+    middle = (len(words) + 1) // 2
+    return {
         "risk": risk.title,
+        "risk-lines": "<br>".join(" ".join(part) for part in (words[:middle], words[middle:]) if part),
         "risk-axis": f"{risk.title} (less is better)",
         "risk-format": risk_format(risk),
     }
-    legend = panel.traces is not None or "showlegend" in panel.layout
-    layout = paint({**BASE, **panel.layout, "showlegend": legend}, named)
-    return traces, with_log_ticks(traces, layout)
 
 
 def risk_format(risk: Risk) -> str:
     """A d3 format: rates in percent, AUC and advantage as they are."""
     return "~%" if risk.metric.startswith("tpr") or risk.metric == "balanced_accuracy" else ".3~f"
-
-
-def log_ticks(low: float, high: float) -> list[float]:
-    """At least three and at most seven ticks between two positive ends, as round as that allows.
-
-    Plotly's own are the powers of ten alone, of which a narrow axis shows one or none.
-    """
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for skip in range(len(decades) // 7 + 1, 0, -1):
-        for digits in MANTISSAS if skip == 1 else MANTISSAS[:1]:
-            ticks = [float(f"{d}e{power}") for power in decades if power % skip == 0 for d in digits]
-            inside = [tick for tick in ticks if low <= tick <= high]
-            if len(inside) >= 3:
-                return inside[:: math.ceil(len(inside) / 7)]
-    return [float(f"{low + share * (high - low):.3g}") for share in (0, 0.5, 1)]
-
-
-def with_log_ticks(traces: Sequence[Trace], layout: dict[str, Any]) -> dict[str, Any]:
-    """The layout with ticks for its logarithmic axes: of their range, else of all that the traces reach."""
-    out = dict(layout)
-    for axis in ("x", "y"):
-        own = layout.get(f"{axis}axis", {})
-        if own.get("type") != "log":
-            continue
-        if "range" in own:
-            low, high = (10.0**end for end in own["range"])
-        else:
-            reached = [end for trace in traces for end in _reach(trace, axis) if end > 0]
-            if not reached:
-                continue
-            low, high = min(reached), max(reached)
-            pad = (high / low) ** 0.06 if high > low else 2.0
-            low, high = low / pad, high * pad
-        ends = [math.log10(low), math.log10(high)]
-        out[f"{axis}axis"] = {**own, "range": ends, "tickmode": "array", "tickvals": log_ticks(low, high)}
-    return out
-
-
-def _reach(trace: Trace, axis: str) -> list[float]:
-    """A trace's values along an axis, and the ends of its error bars."""
-    values = trace.get(axis, [])
-    error = trace.get(f"error_{axis}", {})
-    ends = [
-        value + sign * bar
-        for name, sign in (("array", 1), ("arrayminus", -1))
-        for value, bar in zip(values, error.get(name) or [], strict=False)
-        if value is not None and bar is not None
-    ]
-    return [value for value in values if value is not None] + ends
 
 
 def paint(value: Any, colours: dict[str, str]) -> Any:

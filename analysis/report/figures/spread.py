@@ -11,6 +11,7 @@ from analysis.report.figures.panel import Panel, Trace, plain, short
 from analysis.results import Risk, Tables
 
 COLUMN = "nonmember_variance"
+HOVER = "%{text}<br>variance %{x:.3g}<extra></extra>"
 
 
 class SpreadInfo(NamedTuple):
@@ -35,37 +36,44 @@ def spread_info(tables: Tables, recipe_id: str | None = None) -> SpreadInfo | No
     return SpreadInfo(optimizers, variance, low[rows], high[rows], [plain(t) for t in chosen["label"]])
 
 
-def _dots(info: SpreadInfo, marker: dict[str, object], **more: object) -> Trace:
-    return {
-        "type": "scatter",
-        "x": short(info.variance),
-        "y": [plain(name) for name in info.optimizer],
-        "text": info.labels,
-        "mode": "markers",
-        "marker": marker,
-        "hovertemplate": "%{text}<br>variance %{x:.3g}<extra></extra>",
-        **more,
-    }
-
-
 def _traces(tables: Tables, recipe_id: str) -> list[Trace]:
     info = spread_info(tables, recipe_id)
     if info is None:
         return []
-    error = {
-        "type": "data",
-        "array": short(info.high - info.variance),
-        "arrayminus": short(info.variance - info.low),
-        "color": "@slot",
-    }
     return [
-        _dots(info, {"color": "@slot", "size": 12, "line": {"color": "@surface", "width": 1}}, error_x=error)
+        {
+            "type": "scatter",
+            "x": short(info.variance),
+            "y": [plain(name) for name in info.optimizer],
+            "text": info.labels,
+            "mode": "markers",
+            "marker": {"color": "@slot", "size": 12, "line": {"color": "@surface", "width": 1}},
+            "hovertemplate": HOVER,
+            "error_x": {
+                "type": "data",
+                "array": short(info.high - info.variance),
+                "arrayminus": short(info.variance - info.low),
+                "color": "@slot",
+            },
+        }
     ]
 
 
 def _all(tables: Tables, _: Risk) -> list[Trace]:
-    info = spread_info(tables)
-    return [] if info is None else [_dots(info, {"color": "@muted", "size": 7, "symbol": "line-ns-open"})]
+    if COLUMN not in tables.recipes:
+        return []
+    return [
+        {
+            "type": "scatter",
+            "recipes": "shown",
+            "x": f"${COLUMN}",
+            "y": "$optimizer",
+            "text": "$label",
+            "mode": "markers",
+            "marker": {"color": "@muted", "size": 9, "symbol": "line-ns-open"},
+            "hovertemplate": HOVER,
+        }
+    ]
 
 
 PANEL = Panel(

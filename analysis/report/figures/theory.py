@@ -67,7 +67,7 @@ PANEL = Panel(
         "margin": {"l": 56, "r": 26, "t": 12, "b": 84},
     },
     section="claims",
-    broad=True,
+    size="broad",
     backdrop=_traces,
     empty="This audit wrote no table of the theory; a spec asks for it by `audit: {claims: true}`.",
 )

@@ -10,22 +10,21 @@ import pandas as pd
 import pytest
 
 from analysis.report import figures
+from analysis.report.figures.axes import log_ticks, with_log_ticks
 from analysis.report.figures.buckets import buckets_info
+from analysis.report.figures.compose import compose
 from analysis.report.figures.examples import exposure_info, pair_info, sample, stacked
 from analysis.report.figures.front import front_info, staircase
 from analysis.report.figures.growth import growth_info
 from analysis.report.figures.memorization import bins, memorization_info
-from analysis.report.figures.objectives import objectives_info
 from analysis.report.figures.panel import (
     PALETTE,
     THEMES,
-    compose,
-    log_ticks,
     paint,
     plain,
     short,
-    with_log_ticks,
 )
+from analysis.report.figures.points import View, resolve
 from analysis.report.figures.roc import roc_info
 from analysis.report.figures.scores import scores_info
 from analysis.report.figures.spread import spread_info
@@ -88,13 +87,38 @@ def test_front_figure_draws_the_front_above_its_line(tables: Tables) -> None:
     names = [trace.name for trace in figure.data]
     line = names.index(None)
     info = front_info(tables, "lira_auc")
-    below, above = (
-        sum(len(t.x or ()) for t in part) for part in (figure.data[:line], figure.data[line + 1 : -1])
-    )
+    above = figure.data[line + 1 :]
+    below, above = (sum(len(t.x) for t in part if t.name) for part in (figure.data[:line], above))
     assert (below, above) == (len(info.value), info.on_front.sum())
     legend = [t.name for t in figure.data if t.showlegend is not False and t.name]
     assert legend == sorted(set(tables.recipes["optimizer"])), "the page's order, so the page's colours"
     assert figure.layout.xaxis.title.text.startswith("LiRA AUC")
+    reached = {
+        i: x + up for t in figure.data[:line] for i, x, up in zip(t.ids, t.x, t.error_x.array, strict=True)
+    }
+    assert reached == pytest.approx(tables.recipes["lira_auc_high"].to_dict(), rel=1e-3)
+    ring = figures.draw("front", tables, [str(tables.recipes.index[5])], risk="lira_auc").data[-1]
+    assert list(ring.x) == pytest.approx([tables.recipes["lira_auc"].iloc[5]], rel=1e-5)
+
+
+def test_a_trace_of_recipes_leaves_out_what_is_unknown_and_orders_by_a_column(tables: Tables) -> None:
+    spoiled = Tables(tables.store)
+    table = tables.recipes.copy()
+    table.loc[table.index[3], "train_seconds"] = np.nan
+    spoiled.__dict__["recipes"] = table
+    trace = {
+        "type": "bar",
+        "recipes": "shown",
+        "x": "$label",
+        "y": "$train_seconds",
+        "order": "train_seconds",
+    }
+    (found,) = resolve(trace, View(spoiled, spoiled.default_risk))
+    expected = table.dropna(subset=["train_seconds"]).sort_values("train_seconds")
+    assert found["ids"] == expected.index.tolist()
+    assert found["y"] == pytest.approx(expected["train_seconds"].tolist(), rel=1e-5)
+    assert found["x"] == expected["label"].tolist()
+    assert found.keys() == {"type", "x", "y", "ids"}
 
 
 def test_roc_leaves_out_what_a_log_axis_cannot_show(tables: Tables) -> None:
@@ -186,14 +210,17 @@ def test_samples_are_the_same_for_all_recipes() -> None:
 
 
 def test_three_objectives_keep_what_any_one_of_them_excuses(tables: Tables) -> None:
-    info = objectives_info(tables)
-    assert info is not None
-    points = np.column_stack([-info.accuracy, info.value, info.seconds])
+    names = ["test_accuracy", "lira_tpr_at_0.1pct", "train_seconds"]
+    points = tables.recipes[names].to_numpy() * [-1, 1, 1]
     dominated = [any((q <= p).all() and (q < p).any() for q in points) for p in points]
-    assert (info.on_front == ~np.array(dominated)).all()
-    (trace,) = figures.FIGURES["objectives"].backdrop(tables, tables.default_risk)
-    where = dict(zip(trace["customdata"], trace["line"]["color"], strict=True))
-    assert where == dict(zip(tables.recipes.index, info.on_front.astype(int).tolist(), strict=True))
+    expected = dict(zip(tables.recipes.index, (~np.array(dominated)).astype(int).tolist(), strict=True))
+    (trace,) = figures.draw("objectives", tables, risk=names[1]).data
+    assert dict(zip(trace.ids, trace.line.color, strict=True)) == expected
+    assert sorted(trace.line.color) == list(trace.line.color), "strong lines lie on top"
+    chosen = tables.recipes.index[[4, 2]].tolist()
+    (marked,) = figures.draw("objectives", tables, chosen, risk=names[1]).data
+    standing = dict(zip(marked.ids, marked.line.color, strict=True))
+    assert standing == expected | dict(zip(chosen, (2, 3), strict=True))
 
 
 def test_spread_and_growth_read_their_tables(tables: Tables) -> None:

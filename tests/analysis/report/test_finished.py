@@ -23,7 +23,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> flatleak.Results:
 def test_every_figure_is_a_method_and_takes_labels(results: flatleak.Results) -> None:
     label, recipe_id = results.recipes["label"].iloc[2], results.recipes.index[2]
     by_label, by_id = results.memorization(label), results.memorization(recipe_id)
-    assert by_label == by_id == figures.draw("memorization", results.tables, [recipe_id])
+    assert by_label == by_id
+    assert by_label.data == figures.draw("memorization", results.tables, [recipe_id]).data
+    shown = f"{by_label.layout.title.text}. {by_label.layout.title.subtitle.text.replace('<br>', ' ')}"
+    assert shown == results.caption("memorization", label)
     assert results.front(risk="rmia_auc").layout.xaxis.title.text.startswith("RMIA AUC")
     assert set(figures.FIGURES) <= set(dir(results))
 

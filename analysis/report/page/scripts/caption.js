@@ -13,6 +13,7 @@ export function caption(title, about, shown = "", source = data.caption) {
   return [
     h("span", { className: "screen" }, onScreen.length ? sentence(...onScreen) : ""),
     h("span", { className: "paper" }, sentence(...parts, source)),
+    " ",
     copyButton("Copy caption", () => sentence(title, ...parts, source)),
   ];
 }

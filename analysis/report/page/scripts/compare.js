@@ -49,7 +49,7 @@ function head(ids, rows, details) {
 }
 
 const metricRow = (name, rows, paired) => h("tr", {}, h("td", {}, title(name)), rows.map((i) => h("td", { className: "num" }, withInterval(name, i))),
-  paired ? h("td", { className: "num" }, paired(figureOf(name), name, rows)) : null);
+  paired ? h("td", { className: "num difference" }, paired(figureOf(name), name, rows)) : null);
 
 const knobRow = (knob, details, two) => h("tr", {}, h("td", { className: "muted knob" }, knob),
   details.map((d) => h("td", { className: "num" }, known(d?.knobs?.[knob]) ? String(d.knobs[knob]) : "–")), two ? h("td", {}) : null);

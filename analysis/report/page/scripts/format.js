@@ -5,15 +5,20 @@ import { column, risk } from "./state.js";
 
 const PERCENT = ["test_accuracy", "train_accuracy", "memorization_rate", "front_probability"];
 
-export const inPercent = (name) => PERCENT.includes(name) || (name === "risk" && risk.format.endsWith("%"));
+export const inPercent = (name) => PERCENT.includes(name) || (name === "risk" && risk.names["risk-format"].endsWith("%"));
 
 /** A metric as text, with as many decimals as one like `like` needs: an interval's ends take after its estimate. */
 export function form(name, value, like = value) {
   if (name === "epsilon" && !known(value)) return "none";
   if (!known(value)) return name === "risk" ? "not resolvable" : "–";
   if (typeof value !== "number") return String(value);
-  if (inPercent(name)) return `${(100 * value).toFixed(like && Math.abs(like) < 0.01 ? 3 : 2)} %`;
-  return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(3)));
+  return name === "front_probability" ? `${Number((100 * value).toFixed(1))} %` : numeral(value, inPercent(name), like); // of a thousand resamples
+}
+
+function numeral(value, percent, like) {
+  if (percent) return `${(100 * value).toFixed(like && Math.abs(like) < 0.01 ? 3 : 2)} %`;
+  if (Number.isInteger(value)) return String(value);
+  return Math.abs(value) < 1000 ? value.toPrecision(3) : String(Number(value.toPrecision(3)));
 }
 
 /** "1.2 to 3.4 %": a unit that both ends have is said once. */
@@ -39,6 +44,6 @@ export const signed = (name, value, like = value) => (value > 0 ? "+" : "") + fo
 export function differenceOf(name, { difference, low, high, p_adjusted, p_value }, sign = 1) {
   const ends = [sign * low, sign * high].sort((a, b) => a - b).map((end) => signed(name, end, difference));
   const p = p_adjusted ?? p_value;
-  const told = known(low) && known(high) ? `${between(...ends)}${known(p) ? `, p ${p < 0.001 ? "< 0.001" : p.toPrecision(2)}` : ""}` : "no interval";
+  const told = known(low) && known(high) ? `${between(...ends)}${known(p) ? `, p\u00a0${p < 0.001 ? "<\u00a00.001" : p.toPrecision(2)}` : ""}` : "no interval";
   return [signed(name, sign * difference), h("span", { className: "ci" }, told)];
 }

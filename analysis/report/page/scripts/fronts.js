@@ -1,10 +1,11 @@
 /* A front a sweep, side by side; a recipe has one colour and one shape in all of them. */
 
 import { caption } from "./caption.js";
-import { $, h, known, plain } from "./dom.js";
+import { $, h, known, plain, range } from "./dom.js";
 import { tell } from "./events.js";
 import { between, form } from "./format.js";
 import { clearPlot, plot } from "./plots.js";
+import { resolve } from "./points.js";
 import { data, risk, state } from "./state.js";
 
 const GLYPHS = ["●", "■", "◆", "▲", "✚", "✖", "★", "⬢"];
@@ -36,30 +37,18 @@ async function drawOne(where, sweep, values) {
   }
   if (where.querySelector(".empty")) where.replaceChildren();
   where.setAttribute("aria-label", `${sweep.name}: test accuracy against ${risk.title} of ${rows.length} recipes, ${values.front.length} of them on the front. Arrow keys go from recipe to recipe.`);
-  await plot(where, traces(sweep, values, rows), data.layout);
+  await plot(where, sweep.front.map((trace) => resolve(trace, viewOf(sweep, values))), data.layout);
   if (where.dataset.listening) return;
   where.dataset.listening = "yes";
-  where.on("plotly_click", ({ points }) => known(points[0]?.customdata) && choose(points[0].customdata));
+  where.on("plotly_click", ({ points }) => known(points[0]?.id) && choose(points[0].id));
 }
 
-function traces(sweep, values, rows) {
-  const { points, line, chosen } = sweep.front;
-  const at = (list) => ({ x: list.map((i) => values.value[i]), y: list.map((i) => sweep.accuracy.value[i]) });
-  const colours = (list, scale) => list.map((i) => of(scale, groupOf(sweep, i)));
-  const front = [...values.front].sort((i, j) => values.value[i] - values.value[j]);
-  const ring = rows.filter((i) => sweep.labels[i] === state.selected[0]);
-  return [
-    { ...points, ...at(rows), text: rows.map((i) => hoverOf(sweep, values, i)), customdata: rows.map((i) => sweep.labels[i]),
-      marker: { ...points.marker, color: colours(rows, data.palette), symbol: colours(rows, data.symbols) },
-      error_x: { ...points.error_x, ...lengths(values, rows) }, error_y: { ...points.error_y, ...lengths(sweep.accuracy, rows) } },
-    { ...line, ...at(front) },
-    { ...chosen, ...at(ring), marker: { ...chosen.marker, color: "@a" } },
-  ];
-}
-
-function lengths({ value, low, high }, rows) {
-  const length = (end, i) => (known(end?.[i]) ? Math.abs(end[i] - value[i]) : null);
-  return { array: rows.map((i) => length(high, i)), arrayminus: rows.map((i) => length(low, i)) };
+/** What `points.js` resolves a sweep's traces for: recipes are told by their labels, which all sweeps share. */
+function viewOf(sweep, values) {
+  const columns = { risk: values, test_accuracy: sweep.accuracy };
+  const look = (rows) => ({ color: rows.map((i) => of(data.palette, groupOf(sweep, i))), symbol: rows.map((i) => of(data.symbols, groupOf(sweep, i))) });
+  return { ids: sweep.labels, labels: sweep.labels, rows: range(sweep.labels.length), chosen: sweep.labels.flatMap((label, i) => (label === state.selected[0] ? [i] : [])),
+    marks: new Map(), column: (name) => columns[name], text: (i) => hoverOf(sweep, values, i), look };
 }
 
 function hoverOf(sweep, values, i) {

@@ -39,7 +39,7 @@ function example(e, pictures) {
     shown?.features ? h("code", {}, `${shown.features} …`) : null,
     h("strong", {}, named(e.label, pictures)), h("span", { className: "muted" }, ` #${e.index}`),
     e.canary ? h("span", { className: "flag" }, " mislabelled canary") : null,
-    h("p", { className: "num" }, `memorization ${known(e.memorization) ? e.memorization.toFixed(2) : "–"}`),
+    h("p", { className: "num" }, `memorized ${known(e.memorization) ? e.memorization.toFixed(2) : "–"}`),
     known(exposure) ? h("p", { className: "num muted" }, `risk ${exposure.toFixed(2)}`) : null,
     touched("helps", e.helps, pictures), touched("harms", e.harms, pictures));
 }

@@ -4,11 +4,12 @@ import { $, h, known } from "./dom.js";
 import { copyButton, saveCsv } from "./export.js";
 import { data } from "./state.js";
 import { facts, flat, plainTable } from "./tables.js";
+import { glossary } from "./words.js";
 
 export function drawHow() {
   const tables = Object.entries(data.tables).filter(([name]) => name !== "claims");
   $("how-body").replaceChildren(h("div", { className: "stack" },
-    h("details", { className: "card", id: "words" }, h("summary", {}, "Words"), facts(Object.entries(data.words))),
+    glossary(),
     h("div", { className: "pair" },
       h("div", { className: "card" }, h("h3", {}, "The run"), run()),
       h("div", { className: "card" }, h("div", { className: "head" }, h("h3", {}, "The spec"), copyButton("Copy", data.spec)), h("pre", {}, data.spec))),

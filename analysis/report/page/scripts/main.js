@@ -8,26 +8,27 @@ import { drawDecide } from "./decide.js";
 import { $ } from "./dom.js";
 import { on, tell } from "./events.js";
 import { drawFilters } from "./filters.js";
-import { drawFront, walk } from "./front.js";
+import { startFolds } from "./folds.js";
 import { drawWho } from "./gallery.js";
 import { drawHow } from "./how.js";
 import { drawIntro } from "./intro.js";
 import { recall } from "./links.js";
 import { watch } from "./live.js";
-import { drawPanels, placePanels } from "./panels.js";
-import { loadPlotly } from "./plots.js";
+import { drawOnUnfolding, drawPanels, drawRecipePanels, placePanels } from "./panels.js";
+import { loadPlotly, redrawPlots } from "./plots.js";
 import { holdLoad, startPrint } from "./print.js";
 import { drawRecipes } from "./recipes.js";
 import { chooseRisk, drawLegend } from "./selection.js";
+import { drawShown } from "./shown.js";
 import { data, place, setData, state } from "./state.js";
 import { startTheme } from "./theme.js";
 import { explainWords } from "./words.js";
 
-on("selection", drawFront, drawCompare, drawRecipes, drawLegend, drawPanels, drawWho);
+on("selection", drawShown, drawCompare, drawRecipes, drawLegend, () => drawPanels(), drawWho);
 on("risk", drawIntro, drawControls, drawFilters, () => tell("selection"), drawDecide, explainWords);
-on("filter", drawFront, drawRecipes);
-on("style", drawFront, drawFilters);
-on("theme", drawFront, drawPanels);
+on("filter", drawShown, drawRecipes, drawRecipePanels);
+on("style", drawFilters, drawRecipePanels);
+on("theme", redrawPlots);
 on("print", drawRecipes);
 
 /** Takes in the page's present chunks; `version` tells watchers of the page which ones are on the screen. */
@@ -51,8 +52,9 @@ async function adopt(version) {
 
 function start() {
   startTheme();
+  startFolds();
+  drawOnUnfolding();
   startPrint();
-  $("front-plot").addEventListener("keydown", walk);
   if (innerWidth < 860) $("filters").open = false;
   addEventListener("hashchange", () => {
     if (!location.hash.includes("recipe=")) return;

@@ -1,6 +1,6 @@
-/* How a recipe looks on the front: colour, shape and size by any knob, error bars, and what its point says. */
+/* How a recipe's point looks: colour, shape and size by any knob, and what it says. */
 
-import { known, plain, unset } from "./dom.js";
+import { plain, unset } from "./dom.js";
 import { form, interval } from "./format.js";
 import { column, data, state, title } from "./state.js";
 
@@ -27,17 +27,10 @@ function sizes(rows) {
   return { size: rows.map((i) => 7 + 13 * Math.sqrt(Math.max(values[i], 0) / top)) };
 }
 
-/** Plotly's marker for these rows. */
+/** What the reader's menus make of Plotly's marker for these rows. */
 export function encode(rows) {
   const shape = ordinal(state.symbol) ? { symbol: levelled(state.symbol, rows, data.symbols) } : {};
-  return { ...data.front.traces.points.marker, ...colours(rows), ...shape, ...sizes(rows) };
-}
-
-/** Lengths of error bars above and below, none where a row is not in `barred`. */
-export function bars(name, rows, barred) {
-  const { value, low, high } = column(name);
-  const length = (i, end, sign) => (low && barred.has(i) && known(end[i]) ? sign * (end[i] - value[i]) : null);
-  return { array: rows.map((i) => length(i, high, 1)), arrayminus: rows.map((i) => length(i, low, -1)) };
+  return { ...colours(rows), ...shape, ...sizes(rows) };
 }
 
 /** The recipe, its accuracy and the risk by name, each with its interval. */

@@ -35,28 +35,16 @@ function react(where, traces, layout) {
   const painted = paint({ ...data.base, ...withLogTicks(traces, layout) }, names());
   if (narrow) Object.assign(painted, { dragmode: false, margin: tighter(painted.margin) });
   if (state.print) Object.assign(painted, printSize(where));
-  return globalThis.Plotly.react(where, narrow ? paint(traces.map(wrapped), names()) : paint(traces, names()), painted, { ...CONFIG, displayModeBar: narrow ? false : "hover" });
+  return globalThis.Plotly.react(where, paint(traces, names()), painted, { ...CONFIG, displayModeBar: narrow ? false : "hover" });
 }
 
 /** Paper is narrower than a screen; the page's style gives figures these widths when it prints. */
 function printSize(where) {
-  const wide = where.classList.contains("tall") || where.closest(".broad");
+  const wide = where.matches(".tall, .broad");
   return { autosize: false, width: wide ? 650 : 310, height: wide ? 340 : 250 };
 }
 
 const tighter = ({ l, r, ...others }) => ({ ...others, l: Math.min(l, 48), r: Math.max(8, Math.min(r, 36)) });
-
-/** Titles of parallel axes in two lines each, or they run into each other. */
-function wrapped(trace) {
-  if (trace.type !== "parcoords") return trace;
-  return { ...trace, dimensions: trace.dimensions.map((d) => ({ ...d, label: halved(d.label) })) };
-}
-
-function halved(text) {
-  const words = text.split(" ");
-  const middle = Math.ceil(words.length / 2);
-  return [words.slice(0, middle), words.slice(middle)].filter((part) => part.length).map((part) => part.join(" ")).join("<br>");
-}
 
 export function clearPlot(where) {
   globalThis.Plotly?.purge(where);

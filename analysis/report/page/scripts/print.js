@@ -2,6 +2,7 @@
 
 import { h } from "./dom.js";
 import { tell } from "./events.js";
+import { unfoldForPrint } from "./folds.js";
 import { redrawPlots } from "./plots.js";
 import { state } from "./state.js";
 
@@ -9,6 +10,7 @@ function setPrint(printing) {
   if (state.print === printing) return;
   state.print = printing;
   document.documentElement.classList.toggle("printing", printing);
+  unfoldForPrint(printing);
   redrawPlots();
   tell("print");
 }

@@ -3,7 +3,7 @@
 import { $, h, known } from "./dom.js";
 import { csvButton, everything } from "./export.js";
 import { withInterval } from "./format.js";
-import { frontOf } from "./front.js";
+import { frontOf } from "./pareto.js";
 import { select } from "./selection.js";
 import { column, data, risk, state, title, visible } from "./state.js";
 

@@ -9,8 +9,9 @@ import { menu } from "./controls.js";
 import { holdLoad, startPrint } from "./print.js";
 import { data, setData, setRisk, state } from "./state.js";
 import { startTheme } from "./theme.js";
+import { explainWords, glossary } from "./words.js";
 
-on("risk", drawFronts, drawDifferences);
+on("risk", drawFronts, drawDifferences, explainWords);
 on("selection", drawFronts, drawDifferences);
 on("theme", drawFronts);
 
@@ -34,6 +35,7 @@ async function start() {
   const first = data.risks.some((r) => r.column === named) ? named : data.risk;
   $("controls").replaceChildren(menu("Risk", "risk-menu", data.risks.map((r) => [r.column, r.title]), first, chooseRiskOfAll));
   placeFronts();
+  $("glossary").replaceChildren(glossary());
   $("fronts").addEventListener("keydown", walkLabels);
   await chooseRiskOfAll(first);
   await drawFronts();

@@ -19,12 +19,12 @@ export function setRisk(chosen) {
 export const theme = () => (state.print && "light") || document.documentElement.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 
 /** What "@name" stands for in a figure: the theme's colours and the chosen risk. */
-export const names = () => ({ ...data.themes[theme()], risk: risk.title, "risk-axis": `${risk.title} (less is better)`, "risk-format": risk.format });
+export const names = () => ({ ...data.themes[theme()], ...risk.names });
 
 /** A column of the recipes; the risk and the probability to be on the front are the chosen risk's. */
 export function column(name) {
   if (name === "risk") return risk;
-  return (name === "front_probability" && risk.frontProbability) || data.columns[name];
+  return (name === "front_probability" && risk.frontProbability) || data.columns[name] || data.ofFigures?.[name];
 }
 
 export const title = (name) => (name === "risk" ? risk.title : data.titles[name] || name);

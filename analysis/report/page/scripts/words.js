@@ -1,7 +1,9 @@
 /* The glossary's words, each explained where the page first uses it: what it means on hover, its entry on a click. */
 
 import { $, h } from "./dom.js";
+import { reveal } from "./folds.js";
 import { data } from "./state.js";
+import { facts } from "./tables.js";
 
 const SCOPES = ".lead, .tile small, .tile dt, main h2, .about, .panels h3, .panels .note";
 
@@ -42,8 +44,11 @@ function explained(word, text, insideButton) {
   return h("button", { ...about, type: "button", "aria-label": `${text}: what is that?`, onclick: () => open(word) }, text);
 }
 
+/** The whole glossary, folded. */
+export const glossary = () => h("details", { className: "card", id: "words" }, h("summary", {}, "Words"), facts(Object.entries(data.words)));
+
 function open(word) {
-  $("words").open = true;
+  reveal($("words").firstElementChild);
   const entry = [...$("words").querySelectorAll("dt")].find((dt) => dt.textContent === word);
   entry.tabIndex = -1;
   entry.focus();
