@@ -29,7 +29,9 @@ def test_json_and_csv_follow_every_trial(ray_session: None, tmp_path: Path) -> N
 
 def test_by_default_tune_leaves_nothing_behind(smoke_sweep: Path) -> None:
     folders = {path.name for path in smoke_sweep.iterdir()}
-    assert folders == {"spec.yaml", "manifest.json", "phase.json", "records", "results", "report.html"}
+    assert folders == {
+        *("spec.yaml", "manifest.json", "phase.json", "records.json", "records", "results", "report.html")
+    }
 
 
 @pytest.mark.parametrize("name", ["mlflow", "tensorboard", "wandb"])
