@@ -1,3 +1,5 @@
+"""Claims are found where they were put in, and nowhere else."""
+
 from collections.abc import Callable
 
 import numpy as np
@@ -8,7 +10,6 @@ from analysis.audit.ensemble_audit import Audit, audit
 from analysis.audit.proxies import rank_correlation
 from analysis.ensemble import Ensemble
 from analysis.studies.claims import claims_table
-from analysis.studies.pairs import Sweep, verdict
 from tests.helpers.synthetic import make_ensemble
 from trainables.data.subsets import Subsets, draw_members
 from trainables.records import Signals
@@ -165,28 +166,3 @@ def make_sam_of(ensemble: Ensemble) -> Ensemble:
 def test_a_sweep_without_sam_has_only_the_theorem(sweep: dict, audit_on: Callable) -> None:
     alone = claims_table({"sgd": sweep["sgd"]}, audit_on, resamples=50)
     assert alone["figure"].tolist() == ["theory_variance"]
-
-
-def test_recipes_without_shared_seeds_are_not_compared(sweep: dict, audit_on: Callable) -> None:
-    halves = {
-        "sgd": sweep["sgd"].restrict(np.arange(0, 12)),
-        "sam rho=0.1": sweep["sam rho=0.1"].restrict(np.arange(12, 24)),
-    }
-    assert Sweep(halves, audit_on, 0.95, 50, 0).against_sgd("sam") is None
-
-
-@pytest.mark.parametrize(
-    ("interval", "options", "expected"),
-    [
-        ((0.1, 0.3), {}, "reproduced"),
-        ((-0.1, 0.3), {}, "cannot tell"),
-        ((-0.3, -0.1), {}, "contradicted"),
-        ((-0.3, -0.1), {"sign": -1}, "reproduced"),
-        ((0.3, 0.5), {"above": 0.41}, "cannot tell"),
-        ((0.42, 0.5), {"above": 0.41}, "reproduced"),
-        ((-0.01, 0.005), {"above": 0.008, "sign": -1}, "reproduced"),
-        ((np.nan, np.nan), {}, "cannot tell"),
-    ],
-)
-def test_verdicts(interval: tuple[float, float], options: dict, expected: str) -> None:
-    assert verdict((sum(interval) / 2, *interval), **options) == expected
