@@ -13,8 +13,9 @@ demo: .venv/installed
 test: .venv/installed-test lint
 	$(BIN)/pytest
 
+GPU_TESTS = training recovery studies compiling
 test-gpu: .venv/installed-test
-	$(BIN)/pytest tests/gpu
+	$(BIN)/pytest -v $(GPU_TESTS:%=tests/gpu/test_%_on_a_gpu.py)
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

@@ -1,10 +1,9 @@
-"""Training on a GPU: against the CPU, captured against eager, lanes beside others, kill and resume."""
+"""Training on a GPU: captured against eager, against the CPU, lanes beside others, kill and resume."""
 
 from __future__ import annotations
 
-import shutil
+import time
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,10 @@ import pytest
 import torch
 
 from trainables import Recipe, train_replicas
+from trainables.data.dataset import Dataset
+from trainables.engine.calibration import calibrate
 from trainables.engine.capture import Capture
+from trainables.engine.evaluation import Arrays
 from trainables.engine.hardware import device_hardware
 from trainables.engine.lanes import Lanes, make_stack
 from trainables.engine.runtime import Runtime
@@ -20,6 +22,7 @@ from trainables.engine.stack import Stack
 from trainables.engine.task import Task, make_task
 from trainables.models import MODELS
 from trainables.optimizers.registry import OPTIMIZERS
+from trainables.training import train_task
 
 DIGITS = {"name": "digits", "train_size": 320, "test_size": 60}
 CNN = {"name": "cnn", "width": 8, "norm": "group"}
@@ -29,7 +32,6 @@ KNOBS: dict[str, dict[str, Any]] = {
     "dpsgd": {"clip": 1, "noise_multiplier": 1},
     "dpsam": {"clip": 1, "noise_multiplier": 1, "rho": 0.1},
 }
-DRAWN = ("esam", "dpsgd", "dpsam")  # draw other random numbers on the two devices
 OPTIMIZER = {name: {"optimizer": name, **KNOBS.get(name, {})} for name in OPTIMIZERS}
 DEFENCES: dict[str, dict[str, Any]] = {
     "m": {"optimizer": "sam", "rho": 0.1, "m": 8},
@@ -38,11 +40,17 @@ DEFENCES: dict[str, dict[str, Any]] = {
     "mixup": {"mixup": 0.3, "augment": ("crop:1", "flip")},
     "relaxloss": {"relaxloss": 0.5, "confidence_penalty": 0.1, "label_smoothing": 0.1},
 }
+# The two devices draw other random numbers, so next to none are drawn here.
+UNDRAWN: dict[str, dict[str, Any]] = {
+    "esam": {"beta": 1},
+    "dpsgd": {"noise_multiplier": 1e-4},
+    "dpsam": {"noise_multiplier": 1e-4},
+}
 ALL = OPTIMIZER | DEFENCES | {"noise": {"noise": 1.0}, "bfloat16": {"precision": "bfloat16"}}
 
 
 def task(knobs: dict[str, Any], model: Any = CNN, device: str = "cuda", **runtime: Any) -> Task:
-    recipe = Recipe(epochs=2, batch_size=32, **{"lr": 0.02, **knobs})
+    recipe = Recipe(**{"epochs": 2, "batch_size": 32, "lr": 0.02, **knobs})
     return make_task(recipe, DIGITS, model, runtime=Runtime(device, **{"compile": None, **runtime}))
 
 
@@ -60,18 +68,10 @@ def trained(stack: Any, epochs: int = 2) -> torch.Tensor:
 
 
 @pytest.fixture(autouse=True)
-def _exact() -> Any:
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    yield
-    torch.backends.cudnn.allow_tf32 = before
-
-
-@pytest.mark.parametrize("name", [n for n in (*OPTIMIZER, *DEFENCES) if n not in DRAWN])
-def test_a_gpu_trains_what_the_cpu_trains(name: str) -> None:
-    knobs = {**OPTIMIZER, **DEFENCES}[name]
-    gpu, cpu = trained(make_stack(task(knobs), [0])), trained(Stack(task(knobs, device="cpu"), [0]))
-    assert float((gpu - cpu).norm() / cpu.norm()) < 1e-5
+def _exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Convolutions are not rounded, and cuDNN takes none of its algorithms that add in any order."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
 
 
 @pytest.mark.parametrize("model", [CNN, {"name": "mlp", "hidden": [32]}], ids=["cnn", "mlp"])
@@ -83,6 +83,15 @@ def test_a_captured_step_is_the_eager_one_bit_for_bit(name: str, model: Any) -> 
     eager.prepared = True  # nothing is captured; random tensors are drawn ahead all the same
     assert torch.equal(trained(captured), trained(eager))
     assert captured.take.replays
+
+
+@pytest.mark.parametrize("name", [*OPTIMIZER, *DEFENCES])
+def test_a_gpu_trains_what_the_cpu_trains(name: str) -> None:
+    knobs = {**(OPTIMIZER | DEFENCES)[name], **UNDRAWN.get(name, {})}
+    gpu, cpu = trained(make_stack(task(knobs), [0])), trained(Stack(task(knobs, device="cpu"), [0]))
+    # AdamW divides a gradient by its own size: rounding alone moves all weights by 1e-3 of their norm.
+    allowed = 1e-2 if name == "adamw" else 1e-4 if "noise_multiplier" in knobs else 1e-5
+    assert float((gpu - cpu).norm() / cpu.norm()) < allowed
 
 
 def test_a_lane_beside_others_is_the_lane_alone_bit_for_bit() -> None:
@@ -101,60 +110,63 @@ def test_training_goes_on_from_saved_state_bit_for_bit() -> None:
     assert torch.equal(trained(going_on, 1), expected)
 
 
+@pytest.mark.parametrize("cut_after", [1, 3])
+def test_a_killed_block_goes_on_from_its_progress(cut_after: int) -> None:
+    knobs = {"optimizer": "sam", "rho": 0.1, "noise": 1.0}
+    made = task(knobs, NORMED, stack=2)
+    whole = train_task(made, [0, 1, 2])
+    kept = Kept()
+
+    def kill(*_: float) -> None:
+        kept.epochs += 1
+        if kept.epochs == cut_after + 1:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train_task(made, [0, 1, 2], progress=kept, on_epoch=kill)
+    going_on = train_task(made, [0, 1, 2], progress=kept)
+    np.testing.assert_array_equal(going_on.train.margin, whole.train.margin)
+    np.testing.assert_array_equal(going_on.final_loss, whole.final_loss)
+
+
+class Killed(Exception):
+    """The end of a process."""
+
+
+class Kept:
+    """Progress that is saved after every epoch."""
+
+    every, epochs = 0.0, 0
+    arrays: Arrays | None = None
+
+    def load(self) -> Arrays | None:
+        return self.arrays
+
+    def save(self, arrays: Arrays) -> None:
+        self.arrays = arrays
+
+
 @pytest.mark.parametrize("name", MODELS)
-def test_every_model_in_bfloat16_with_lanes(name: str) -> None:
+def test_every_model_in_bfloat16_with_lanes(name: str, images: Dataset) -> None:
     options = {"wide_resnet": {"depth": 10, "width": 1}}.get(name, {})
-    images = _images(256)
     norm = "layer" if name == "vit-tiny" else "batch"
     recipe = Recipe(optimizer="sam", rho=0.1, epochs=1, batch_size=32, lr=0.01, precision="bfloat16")
-    record = train_replicas(
-        recipe, images, {"name": name, "norm": norm, **options}, [0, 1], device="cuda", stack=2, compile=None
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="steps run one kernel after the other")
+        model = {"name": name, "norm": norm, **options}
+        record = train_replicas(recipe, images, model, [0, 1], device="cuda", stack=2, compile=None)
     assert np.isfinite(record.train.margin).all()
 
 
-@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="needs a C++ compiler")
-@pytest.mark.parametrize("name", ["resnet9", "wrn28-2", "cnn"])
-def test_compiling_goes_with_capture(name: str) -> None:
-    recipe = Recipe(epochs=1, batch_size=32, lr=0.01)
-    images = _images(128)
-    records = [
-        train_replicas(recipe, images, name, [0, 1], device="cuda", stack=2, compile=mode)
-        for mode in (None, "default", "reduce-overhead")
-    ]
-    for record in records[1:]:
-        np.testing.assert_allclose(record.final_loss, records[0].final_loss, rtol=1e-2)
+def test_the_choice_of_lanes_is_bounded_in_time() -> None:
+    made = task({"precision": "bfloat16", "epochs": 200}, NORMED, stack="auto", compile="auto")
+    begin = time.perf_counter()
+    found = calibrate(made, 64)
+    assert found.stack >= 1
+    assert time.perf_counter() - begin < 30  # 10 s, and what loads at first
 
 
 def test_the_manifest_can_name_the_device() -> None:
     found = device_hardware(torch.device("cuda"))
     assert found["gpu"] == torch.cuda.get_device_name()
     assert found["cuda"] == torch.version.cuda
-
-
-@pytest.mark.parametrize("name", ["cifar10-resnet9", "cifar10", "cifar100"])
-def test_each_shipped_study_runs(name: str, tmp_path: Path) -> None:
-    from sweep import SweepSpec, run
-
-    draw, classes = np.random.default_rng(0), 100 if name == "cifar100" else 10
-    path = tmp_path / "images.npz"
-    arrays = {f"x_{s}": draw.integers(0, 256, (n, 3, 32, 32), np.uint8) for s, n in _SIDES.items()}
-    np.savez(path, **arrays, **{f"y_{s}": np.arange(n) % classes for s, n in _SIDES.items()})
-    settings = [f"dataset={{name: npz, path: {path}}}", "subsets.seeds=4", "training.epochs=1"]
-    assert run(SweepSpec.load(name, settings), tmp_path / "out").exit_code == 0
-
-
-_SIDES = {"train": 1200, "test": 200}
-
-
-def _images(n: int) -> Any:
-    from trainables.data.dataset import load_dataset
-
-    return load_dataset({"name": f"{__name__}:_noise", "train_size": n})
-
-
-def _noise() -> dict[str, np.ndarray]:
-    draw = np.random.default_rng(0)
-    x = draw.integers(0, 256, (512, 3, 32, 32), np.uint8)
-    y = np.arange(512) % 10
-    return {"x_train": x, "y_train": y, "x_test": x[:64], "y_test": y[:64]}

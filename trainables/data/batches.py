@@ -46,7 +46,8 @@ class Sampler:
         self, recipe: Recipe, data: DeviceData, replicas: int, size: int, *, host: bool = False
     ) -> None:
         self.data, self.size, self.host = data, size, host
-        self.number = self.first = 0  # the host's counters: of the next batch, and of its first example
+        self.number = 0  # the host's counter of batches
+        self.cut: Sequence[Tensor] = ()  # where the host walks, the rows of every batch
         self.even = batch_sizes(size, recipe.batch_size)
         self.steps = len(self.even)
         self.batch_size = min(recipe.batch_size, size)
@@ -95,10 +96,13 @@ class Sampler:
         """
         for purpose, values in drawn.items():
             self.buffers[purpose][:, : values.shape[1]].copy_(torch.from_numpy(values))
-        self.step.zero_()
-        self.place.zero_()
-        self.number = self.first = 0
-        return [drawn["batches"].shape[1] // self.steps] * self.steps if self.private else self.even
+        sizes = [drawn["batches"].shape[1] // self.steps] * self.steps if self.private else self.even
+        if self.host:
+            self.number, self.cut = 0, self.buffers["batches"][:, : sum(sizes)].split_with_sizes(sizes, 1)
+        else:
+            self.step.zero_()
+            self.place.zero_()
+        return sizes
 
     def next(self, size: int) -> Examples:
         """The next batch, of ``size`` examples a replica."""
@@ -118,14 +122,13 @@ class Sampler:
         return x, targets, share
 
     def _rows(self, size: int) -> Tensor:
-        batches = self.buffers["batches"]
         if self.host:
-            return batches[:, self.first : self.first + size]
-        return batches.index_select(1, self.place + self.ramp[:size])
+            return self.cut[self.number]
+        return self.buffers["batches"].index_select(1, self.place + self.ramp[:size])
 
     def _walk(self, size: int) -> None:
         if self.host:
-            self.number, self.first = self.number + 1, self.first + size
+            self.number += 1
         else:
             self.place.add_(size)
             self.step.add_(1)

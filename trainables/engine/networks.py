@@ -52,9 +52,10 @@ class Layout:
         named: Params = {}
         for group, names in self.groups.items():
             flat = params[group].flatten(1)
-            parts = flat.split(self.sizes[group], dim=1)
-            for name, part in zip(names, parts, strict=True):
-                named[name] = part.view(len(flat), *self.shapes[name])
+            replicas = flat.shape[0]
+            for name, part in zip(names, flat.split_with_sizes(self.sizes[group], 1), strict=True):
+                shape = self.shapes[name]
+                named[name] = part if len(shape) == 1 else part.view(replicas, *shape)
         return named
 
 

@@ -33,6 +33,7 @@ class UpdateRule:
     def __init__(self, recipe: Recipe, optimizer: Optimizer) -> None:
         self.recipe = recipe
         self.optimizer = optimizer
+        self._gradient = optimizer.rule
 
     @property
     def averages(self) -> bool:
@@ -109,7 +110,7 @@ class UpdateRule:
         """
         phased = not captured or self.optimizer.phase is not None
         step = Step(params, grad_fn, state, self.recipe, self.optimizer.private, ahead, phased)
-        g = self.optimizer.rule(step)
+        g = self._gradient(step)
         if self.recipe.noise:
             size = sum(p[0].numel() for p in params.values())
             g = step.noised(g, self.recipe.noise / size**0.5)
