@@ -34,6 +34,13 @@ def make_ensemble(recipe: dict[str, Any], replicas: int, n: int, m: int, **array
     )
 
 
+def losses(seed: int, replicas: int = 7, n: int = 30) -> tuple[np.ndarray, np.ndarray]:
+    """Log probabilities of the true class, ``[R, n]``, and members that they do not depend on."""
+    rng = np.random.default_rng(seed)
+    members = rng.random((replicas, n)) < 0.5
+    return -rng.exponential(size=members.shape), members
+
+
 Draws = tuple[float, np.ndarray, np.ndarray]  # of a figure: its estimate, draws without a noise, and with it
 
 
