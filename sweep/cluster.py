@@ -31,7 +31,7 @@ QUIET = {
 
 Demand = dict[str, float]  # of a trial: "cpu", "gpu" and custom resources by their names
 RAY_NAMES = {"cpu": "CPU", "gpu": "GPU"}
-LEFT_OUT: set[str] = set()  # ids of nodes that this process places no trial on; Tune copies all but globals
+LEFT_OUT: dict[str, str] = {}  # nodes that no trial is placed on, and why; Tune copies all but globals
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 # What a driver publishes of it.
-PACE = ("nodes", "trials_per_gpu", "rate_now", "rate", "retries", "failures", "gpu_seconds")
+PACE = ("nodes", "trials_per_gpu", "rate_now", "rate", "retries", "failures", "left_out", "gpu_seconds")
 
 
 def pace(figures: Mapping[str, Any]) -> list[str]:
@@ -16,7 +16,7 @@ def pace(figures: Mapping[str, Any]) -> list[str]:
     Args:
         figures: With any of ``nodes`` (``name``, ``gpu``, ``gpus`` and ``trials`` of each),
             ``trials_per_gpu``, ``rate_now`` and ``rate`` (replicas a second), ``retries`` and ``failures``
-            (counts by reason).
+            (counts by reason), ``left_out`` (attempts that had begun there, by node and reason).
 
     Returns:
         Parts of a line, such as ``2 nodes with 8 NVIDIA-H100``; none for what is not there.
@@ -39,6 +39,9 @@ def pace(figures: Mapping[str, Any]) -> list[str]:
         if reasons:
             why = ", ".join(f"{reason} {n}" for reason, n in reasons.items())
             parts.append(f"{_count(sum(reasons.values()), one)} ({why})")
+    for why, attempts in (figures.get("left_out") or {}).items():
+        moved = f" ({_count(attempts, 'trial')} started again elsewhere)" if attempts else ""
+        parts.append(f"left out: node {why}{moved}")
     return parts
 
 

@@ -45,7 +45,7 @@ class Placement(PlacementGroupResourceManager):
         Args:
             resource_request: Tune's.
         """
-        if self._excluded != LEFT_OUT:
+        if self._excluded != LEFT_OUT.keys():
             self._excluded = frozenset(LEFT_OUT)
             for request in set(self._pg_to_request.values()):
                 self._ask_anew(request)

@@ -24,7 +24,7 @@ def reason(error: str) -> str:
     """
     if "OutOfMemory" in error or "memory monitor" in error or "running low on memory" in error:
         return "out of memory"
-    if "worker process has died" in error:
+    if "worker process has died" in error or "actor is temporarily unavailable" in error:
         return "process died"
     if "node" in error and re.search(r"node.{0,40}(died|dead|failed|terminated|lost)", error, re.IGNORECASE):
         return "node lost"
@@ -80,25 +80,26 @@ class Events(LocalCallback):
         """What there is to tell now.
 
         Returns:
-            ``gpu_seconds``, ``retries`` and ``failures`` by reason, ``nodes``, ``trials_per_gpu``.
+            ``gpu_seconds``, ``retries`` and ``failures`` by reason, ``left_out`` (nodes, each with why,
+            and the attempts that had begun there, which are no retries), ``nodes``, ``trials_per_gpu``.
         """
         self._account()
         nodes = self._nodes()
         alive, none = {node["id"] for node in nodes}, dict.fromkeys(REASONS, 0)
-        retries = (self._latest(node, why, alive) for node, why in self._retries)
+        retries = (self._latest(node, why, alive) for node, why in self._retries if node not in LEFT_OUT)
+        moved = Counter(node for node, _ in self._retries)
         return {
             "gpu_seconds": self._gpu_seconds,
             "retries": none | Counter(retries),
             "failures": none | self._failures,
+            "left_out": {why: moved[node] for node, why in LEFT_OUT.items()},
             "nodes": nodes,
             "trials_per_gpu": 1 / self._demand["gpu"] if "gpu" in self._demand else None,
         }
 
     @staticmethod
     def _latest(node: str, why: str, alive: set[str]) -> str:
-        """The reason as it is known now: that a node was lost, or lacked something, is found later."""
-        if node in LEFT_OUT:
-            return "node left out"
+        """The reason as it is known now: that a node was lost is found later."""
         return "node lost" if why == "process died" and node and node not in alive else why
 
     def _account(self) -> None:

@@ -40,6 +40,7 @@ BY_REASON = {
         "Attempts at blocks that failed in this run, with another to follow.",
     ),
     "failures": ("flatleak_failures", "Blocks given up in this run."),
+    "left_out": ("flatleak_left_out", "Trials that began on a node that was then left out, by node and why."),
 }
 
 

@@ -64,7 +64,7 @@ class Joining(LocalCallback):
         else:
             return False
         if problem:
-            LEFT_OUT.add(asked.node["NodeID"])
+            LEFT_OUT[asked.node["NodeID"]] = f"{node_name(asked.node)}: {problem}"
             self._watch.evict(asked.node["NodeID"])
-            self._say(f"left out: node {node_name(asked.node)}: {problem}")
+            self._say(f"left out: node {LEFT_OUT[asked.node['NodeID']]}")
         return True

@@ -191,7 +191,7 @@ class Watch(LocalCallback, Stopper):
         """How often processes of this block died on nodes that live on and are good for trials."""
         import ray
 
-        lost = LEFT_OUT | {node["NodeID"] for node in ray.nodes() if not node["Alive"]}
+        lost = LEFT_OUT.keys() | {node["NodeID"] for node in ray.nodes() if not node["Alive"]}
         return sum(node not in lost for node in self.died_on.get(block, []))
 
     def on_trial_error(self, *_: Any, **event: Any) -> None:

@@ -27,6 +27,10 @@ MEMORY = (
     "ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory.\nMemory on the "
     "node was 62.1GB / 64GB (0.97), which exceeds the memory usage threshold of 0.95."
 )
+UNAVAILABLE = (
+    "The actor 9ba2 is unavailable: The actor is temporarily unavailable: RpcError: RPC error: Socket closed "
+    "rpc_code: 14. The task may or may not have been executed on the actor."
+)
 OWN = (
     'ray::ImplicitFunc.train() (pid=1)\nTraceback (most recent call last):\n  File "trial.py", line 1\n'
     "ValueError: no\n\nThe above exception was the direct cause of the following exception:\n\n"
@@ -42,6 +46,7 @@ OWN = (
         (MEMORY, "out of memory"),
         (OWN, "FuseError"),
         ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", "out of memory"),
+        (UNAVAILABLE, "process died"),
         ("", "unknown"),
     ],
 )
@@ -87,4 +92,12 @@ def test_what_happened_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "2 trials a GPU",
         "2 retries (process died 1, node lost 1)",
         "2 failures (Diverged 1, FuseError 1)",
+    ]
+    monkeypatch.setitem(cluster.LEFT_OUT, "node1", "10.0.0.1 (node1): it has flatleak 0.9")
+    monkeypatch.setitem(cluster.LEFT_OUT, "node2", "10.0.0.2 (node2): its Ray runs Python 3.9")
+    assert pace(watched.figures())[-4:] == [
+        "1 retry (process died 1)",
+        "2 failures (Diverged 1, FuseError 1)",
+        "left out: node 10.0.0.1 (node1): it has flatleak 0.9 (1 trial started again elsewhere)",
+        "left out: node 10.0.0.2 (node2): its Ray runs Python 3.9",
     ]
