@@ -261,7 +261,7 @@ def test_every_claim_has_its_interval_and_its_verdict(report: Path, opened: Open
     assert len(rows) == len(claims)
     for row, claim in zip(rows, claims.itertuples(), strict=True):
         assert claim.verdict in row
-        assert f"{claim.low:+.3g} to {claim.high:+.3g}" in row
+        assert f"{claim.low:+.3g} to {claim.high:+.3g}".replace("-", "−") in row
     assert "2 reproduced, 1 contradicted, 1 cannot tell" in page.locator("#claims-body h3").inner_text()
 
 
