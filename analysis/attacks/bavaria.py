@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.special import betaln, digamma, log_ndtr, polygamma, stdtr
 
 from analysis.attacks.arrays import Bools, Floats, masks, with_queries
+from analysis.attacks.left_out import Compare, pairs_won
 
 FLOOR = 1e-4  # logits; a smaller spread counts as this one, as in LiRA
 _BLOCK = 1 << 17  # elements of [R, block] that stay in cache
@@ -52,6 +53,9 @@ class _Side(NamedTuple):
         known = self.shadows > 1
         ratio = np.divide(self.squares, self.shadows - 1, out=np.full_like(self.mean, np.nan), where=known)
         return np.asarray(np.maximum(ratio, FLOOR**2))
+
+
+Density: TypeAlias = Callable[[Floats, _Side, Floats, Floats], Floats]
 
 
 def bavaria(
@@ -115,6 +119,76 @@ def bavaria(
             else:
                 scores[:, block] += below(values, sides[0], scale[0], freedom[0])
     return np.asarray(scores / queries)
+
+
+def bavaria_risk(
+    margin: ArrayLike, members: ArrayLike, targets: Bools, *, predictive: Predictive = "student"
+) -> Floats:
+    """AUC of online BaVarIA on each example, every pair of targets judged without both.
+
+    As `analysis.attacks.left_out.lira_risk` does for LiRA. The prior is the median of those of all targets.
+
+    Args:
+        margin: The scaled logit, ``[R, n]`` or ``[R, Q, n]``.
+        members: Which replica was trained on which example, ``[R, n]``.
+        targets: Sets of replicas that are compared, bool ``[S, R]``.
+        predictive: ``student`` or ``gaussian``.
+
+    Returns:
+        ``[S, n]`` in 0 to 1; NaN where no pair has another replica on each side. Cost: four densities a
+        comparison, of which an example has up to 2,048.
+    """
+    x = with_queries(margin)
+    replicas, queries, n = x.shape
+    mask = masks(members, replicas, n)
+    density = _student if predictive == "student" else _gaussian
+    priors = [_common(fit_prior(x[:, q], mask)) for q in range(queries)]
+
+    def compare(q: int, block: slice) -> Compare:
+        return _Pairs(x[:, q, block], mask[:, block], priors[q], density).ahead
+
+    return pairs_won(mask, targets, queries, compare)
+
+
+class _Pairs:
+    """A block of examples, all replicas twice over, so that any run of R of them is a slice."""
+
+    def __init__(self, x: Floats, mask: Bools, prior: Prior, density: Density) -> None:
+        self.values = np.concatenate([x - x.mean(axis=0, dtype=np.float64)] * 2)
+        self.inside = np.concatenate([mask] * 2)
+        self.prior, self.density = prior, density
+        self.freedom = np.clip(prior.freedom, 0, _MOST)[:, :, None]
+        self.scale = self.freedom * prior.variance[:, :, None]
+        self.sides = [_side(self.values[: len(x)], own) for own in (~mask, mask)]
+
+    def ahead(self, shift: int) -> Floats:
+        """How far each replica is ahead of the one ``shift`` further, as the member of the two."""
+        replicas = len(self.values) // 2
+        one, other = slice(0, replicas), slice(shift, shift + replicas)
+        both = [self._without(side, shift) for side in (0, 1)]
+        out, held = _drawn_together(both, self.scale, self.freedom, self.prior)
+        ratios = [
+            self.density(self.values[rows], held, self.scale[1], self.freedom[1])
+            - self.density(self.values[rows], out, self.scale[0], self.freedom[0])
+            for rows in (one, other)
+        ]
+        return np.asarray(np.where(self.inside[one], 1, -1) * (ratios[0] - ratios[1]))
+
+    def _without(self, side: int, shift: int) -> _Side:
+        """A side without the one of each two that is on it."""
+        whole = self.sides[side]
+        first = self.inside[: len(whole.mean)] == bool(side)
+
+        def of(values: Floats) -> Floats:
+            return np.asarray(np.where(first, values, np.roll(values, -shift, axis=0)))
+
+        left = whole.shadows.min(axis=0, keepdims=True)
+        return _Side(of(whole.shadows), of(whole.mean), of(whole.squares), left)
+
+
+def _common(prior: Prior) -> Prior:
+    """One prior for all targets."""
+    return Prior(*(np.median(values, axis=-1, keepdims=True) for values in prior))
 
 
 def fit_prior(margin: Floats, members: Bools) -> Prior:

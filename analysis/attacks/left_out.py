@@ -1,8 +1,10 @@
-"""LiRA's risk of single examples, without the bias that leaving a target out of its own side has."""
+"""The risk of single examples, without the bias that leaving a target out of its own side has."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -53,17 +55,41 @@ def lira_risk(
     mask = masks(members, replicas, n)
     variance = resolved(variance, replicas)
     common = [_pooled(x[:, q], mask) if variance == "pooled" else None for q in range(queries)]
+
+    def compare(q: int, block: slice) -> Compare:
+        return partial(_ahead, _own(x[:, q, block], mask[:, block], common[q]))
+
+    return pairs_won(mask, targets, queries, compare)
+
+
+Compare: TypeAlias = Callable[[int], Floats]
+"""How far each replica is ahead of the one so many further, ``[R, b]``: above 0, the member wins."""
+
+
+def pairs_won(mask: Bools, targets: Bools, queries: int, compare: Callable[[int, slice], Compare]) -> Floats:
+    """Share of pairs of a member and a non-member that the member wins, on each example.
+
+    Args:
+        mask: Which replica was trained on which example, ``[R, n]``.
+        targets: Sets of replicas that are compared, bool ``[S, R]``.
+        queries: How many queries an example has; what one is ahead by is summed over them.
+        compare: Of a query and a block of examples, what compares replicas on it.
+
+    Returns:
+        ``[S, n]``, ties count half; NaN where no pair can be compared. See `lira_risk` for which are.
+    """
+    replicas, n = mask.shape
     shifts = range(1, 1 + max(1, min(replicas // 2, _COMPARISONS // replicas)))
     chosen = [_compared(targets, shift) for shift in shifts]
     risks = np.full((len(targets), n), np.nan)
     step = max(16, _BLOCK // replicas)
     for start in range(0, n, step):
         block = slice(start, min(start + step, n))
-        sides = [_own(x[:, q, block], mask[:, block], common[q]) for q in range(queries)]
+        compared = [compare(q, block) for q in range(queries)]
         won, pairs = np.zeros((2, len(targets), block.stop - start))
         inside = np.concatenate([mask[:, block]] * 2)
         for shift, both in zip(shifts, chosen, strict=True):
-            ahead = sum(_ahead(*side, shift) for side in sides)
+            ahead = sum(ahead_of(shift) for ahead_of in compared)
             judged = (inside[:replicas] != inside[shift : shift + replicas]) & ~np.isnan(ahead)
             pairs += both @ judged.astype(np.float32)
             won += both @ np.where(judged, np.sign(ahead), np.float32(0))
@@ -79,11 +105,9 @@ def _compared(targets: Bools, shift: int) -> Floats:
     return both.astype(np.float32)
 
 
-def _ahead(values: Floats, weight: Floats, pull: Floats, shift: int) -> Floats:
-    """How far each replica is ahead of the one ``shift`` further: above 0, the member of the two wins.
-
-    It is the same whichever of the two is the member.
-    """
+def _ahead(own: _Own, shift: int) -> Floats:
+    """The same whichever of the two is the member."""
+    values, weight, pull = own
     one = slice(0, len(values) // 2)
     other = slice(shift, shift + len(values) // 2)
     difference, total = values[one] - values[other], values[one] + values[other]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.attacks.arrays import Bools, Floats
-from analysis.attacks.bavaria import bavaria
+from analysis.attacks.bavaria import bavaria, bavaria_risk
 from analysis.attacks.left_out import lira_risk
 from analysis.attacks.lira import lira
 from analysis.attacks.quantile import quantile_regression
@@ -96,7 +96,10 @@ def _by(rule: Rule, **about: Any) -> Attack:
     """The threshold attack that learns by this rule."""
 
     def scores(signals: Ensemble, members: Bools) -> Floats:
-        return threshold(rule.signal(signals), members, rule.classes(signals))
+        clusters = signals.clusters
+        if clusters.max() == 0:  # one pair of complements: all that there is to learn from
+            clusters = np.arange(len(clusters))
+        return threshold(rule.signal(signals), members, rule.classes(signals), clusters=clusters)
 
     return Attack(scores, decides=True, rule=rule, replicas=2, **about)
 
@@ -115,6 +118,10 @@ def _lira_risk(**options: Any) -> Risk:
 
 def _bavaria(**options: Any) -> Function:
     return lambda s, m: bavaria(s.signal("train", "margin"), m, **options)
+
+
+def _bavaria_risk(**options: Any) -> Risk:
+    return lambda s, targets: bavaria_risk(s.signal("train", "margin"), s.members, targets, **options)
 
 
 def _rmia(online: bool) -> Function:
@@ -177,8 +184,14 @@ ATTACKS: dict[str, Attack] = {
         _lira(variance="per_example", online=False), default=False, replicas=OTHERS
     ),
     "lira_offline_pooled": Attack(_lira(variance="pooled", online=False), default=False, replicas=OTHERS),
-    "bavaria": Attack(_bavaria(), shadows=True, default=False, replicas=OTHERS),
-    "bavaria_gaussian": Attack(_bavaria(predictive="gaussian"), shadows=True, default=False, replicas=OTHERS),
+    "bavaria": Attack(_bavaria(), shadows=True, default=False, replicas=OTHERS, risk=_bavaria_risk()),
+    "bavaria_gaussian": Attack(
+        _bavaria(predictive="gaussian"),
+        shadows=True,
+        default=False,
+        replicas=OTHERS,
+        risk=_bavaria_risk(predictive="gaussian"),
+    ),
     "bavaria_offline": Attack(_bavaria(online=False), default=False, replicas=OTHERS),
     "bavaria_offline_gaussian": Attack(
         _bavaria(online=False, predictive="gaussian"), default=False, replicas=OTHERS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -15,13 +17,22 @@ _SPLIT = 8  # and each later look, in every stretch between two of them that may
 Ints = NDArray[np.int64]
 
 
-def threshold(signal: ArrayLike, members: ArrayLike, labels: ArrayLike, *, per_class: bool = True) -> Floats:
+def threshold(
+    signal: ArrayLike,
+    members: ArrayLike,
+    labels: ArrayLike,
+    *,
+    per_class: bool = True,
+    clusters: ArrayLike | None = None,
+) -> Floats:
     """Signal minus the threshold that best separates members from non-members on the other replicas.
 
     Yeom et al. 2018; per class: Song and Mittal 2021, section 3. The best threshold is that of the largest
     balanced accuracy, over the examples of one class or over all. It lies midway between two neighbouring
     values of the other replicas, or at their largest value, where it calls none of them a member; of equally
-    good ones the highest is taken. The target never takes part in its own threshold.
+    good ones the highest is taken. The target never takes part in its own threshold, nor does the rest of its
+    cluster: a threshold learnt on its complement would lie where the complement's TPR - FPR is high by
+    chance, and the target's, which has the other half, is low.
 
     Cost: one sort of a class's R n values and, for each target, a search from coarse to fine over its
     thresholds that drops every stretch whose bound cannot reach the best one found; the result is that of
@@ -32,6 +43,7 @@ def threshold(signal: ArrayLike, members: ArrayLike, labels: ArrayLike, *, per_c
         members: bool ``[R, n]``.
         labels: Classes ``[n]``.
         per_class: Whether each class has a threshold of its own.
+        clusters: Numbers ``[R]``, equal for replicas whose subsets were drawn together; by default none are.
 
     Returns:
         Scores ``[R, n]``; above 0 means "member". NaN where the others hold no member or no non-member to
@@ -49,37 +61,57 @@ def threshold(signal: ArrayLike, members: ArrayLike, labels: ArrayLike, *, per_c
     values = finite(signal)
     mask = masks(members, *values.shape)
     classes = np.asarray(labels) if per_class else np.zeros(values.shape[1], int)
+    mates = _mates(np.arange(len(values)) if clusters is None else np.asarray(clusters))
     scores = np.empty(values.shape)
     for label in np.unique(classes):
         columns = np.flatnonzero(classes == label)
         own = values[:, columns]
-        scores[:, columns] = own - _Search(own, mask[:, columns]).thresholds()[:, None]
+        scores[:, columns] = own - _Search(own, mask[:, columns], mates).thresholds()[:, None]
     return scores
 
 
+def _mates(clusters: NDArray[Any]) -> Ints:
+    """The replicas of each replica's cluster, itself first: ``[R, size of the largest]``, -1 for none."""
+    _, number, size = np.unique(clusters, return_inverse=True, return_counts=True)
+    mates = np.full((len(clusters), size.max()), -1)
+    for cluster in range(len(size)):
+        own = np.flatnonzero(number == cluster)
+        for shift in range(len(own)):
+            mates[own, shift] = np.roll(own, -shift)
+    return mates
+
+
 class _Search:
-    """The best threshold of one class for each target, with the target's own values left out.
+    """The best threshold of one class for each target, with the values of its cluster left out.
 
     Cut k calls the k highest groups of tied values members. Counts at a cut are those of all replicas, from
-    the sorted values, minus the target's own, from its sorted row.
+    the sorted values, minus those of the cluster, from its sorted rows. "Others" are of other clusters.
     """
 
-    def __init__(self, values: Floats, mask: Bools) -> None:
+    def __init__(self, values: Floats, mask: Bools, mates: Ints) -> None:
+        self.mates = mates
         keys = keys_of(values, mask)
         keys.sort(axis=1)
         self.rows = Rows.sorted(keys)
         self.ordered = Ordered.of(self.rows.keys)
         self.first = _first_of_ties(self.ordered.keys)
         self.cuts = len(self.first)
-        self.total_ins = mask.sum() - mask.sum(axis=1)
-        self.total_outs = (~mask).sum() - (~mask).sum(axis=1)
+        self.total_ins, self.total_outs = (
+            side.sum() - np.where(mates < 0, 0, side.sum(axis=1)[mates]).sum(axis=1) for side in (mask, ~mask)
+        )
 
     def counts(self, targets: Ints, cuts: Ints) -> tuple[Ints, Ints]:
         """Members and non-members among the others' values above each cut."""
         first = self._first(cuts)
-        own_ins, own_outs = self.rows.above_in(targets, np.where(cuts > 0, self._keys(cuts), BEYOND))
-        ins = self.ordered.ins[-1] - self.ordered.ins[first]
-        return ins - own_ins, len(self.ordered.keys) - first - ins - own_outs
+        reached = np.where(cuts > 0, self._keys(cuts), BEYOND)
+        ins = (self.ordered.ins[-1] - self.ordered.ins[first]).astype(np.int64)
+        outs = len(self.ordered.keys) - first - ins
+        for mates in self.mates.T:
+            some = np.flatnonzero(mates[targets] >= 0)
+            own_ins, own_outs = self.rows.above_in(mates[targets[some]], reached[some])
+            ins[some] -= own_ins
+            outs[some] -= own_outs
+        return ins, outs
 
     def _first(self, cuts: Ints) -> Ints:
         """Where the values above each cut begin."""

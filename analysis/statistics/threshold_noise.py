@@ -37,7 +37,7 @@ class _Class(NamedTuple):
 
 
 class Relearnt:
-    """A threshold attack on random halves of the clusters, 64 times: every replica by the rest of its half.
+    """A threshold attack on random halves of the clusters, 64 times: each by its half's other clusters.
 
     All targets of a class have nearly the same threshold, so their scores err together. Two halves share no
     replica: D = (figure of one - figure of the other) / 2 varies like the figure of all, thresholds and all.
@@ -57,6 +57,7 @@ class Relearnt:
         rng = np.random.default_rng([seed, count, _SPLITS])
         first = rng.random((_SPLITS, count)).argsort(axis=1) < count // 2
         self.first: Bools = first[:, clusters]
+        self._clusters = clusters
         self._classes = [self._learn(finite(signal), labels == label) for label in np.unique(labels)]
 
     def _learn(self, signal: Floats, own: Bools) -> _Class:
@@ -69,11 +70,13 @@ class Relearnt:
         cuts_of_class[0] = BEYOND
         counts = Curves.of_rows(keys, cuts_of_class)
         cuts = np.empty(self.first.shape, np.int32)
-        exact_counts = [side.astype(np.float64) for side in counts]
+        together = np.zeros((2, self._clusters.max() + 1, counts.ins.shape[1]))
+        for total, side in zip(together, counts, strict=True):
+            np.add.at(total, self._clusters, side)
         for half in (self.first, ~self.first):
-            sums = [half @ side for side in exact_counts]
+            sums = [half @ side.astype(np.float64) for side in counts]
             for rows, found, *above in zip(half, cuts, *sums, strict=True):
-                found[rows] = _best_cuts(np.flatnonzero(rows), exact_counts, above)
+                found[rows] = _best_cuts(self._clusters[rows], together, above)
         return _Class(columns, values, thresholds, counts, cuts)
 
     def noise(
@@ -144,29 +147,30 @@ class Relearnt:
             return Roc(fpr / fpr[-1], tpr / tpr[-1], np.append(np.inf, joined[last_of_tie]))
 
 
-def _best_cuts(rows: NDArray[np.intp], counts: Sequence[Floats], sums: Sequence[Floats]) -> Ints:
-    """The first cut of the largest TPR - FPR on the others' counts, for each of these rows; -1 for none.
+def _best_cuts(clusters: Ints, counts: Floats, sums: Sequence[Floats]) -> Ints:
+    """The first cut of the largest TPR - FPR on the other clusters' counts, for each replica; -1 for none.
 
-    A row moves a rate of all by no more than its share of that side: only cuts that are that close to the
-    best one of all are tried row by row.
+    A cluster moves a rate of all by no more than its share of that side: only cuts that are that close to the
+    best one of all are tried cluster by cluster.
 
     Args:
-        rows: replicas of a half.
-        counts: members and non-members of every replica at or above each cut, ``[R, K]`` each.
-        sums: those of the rows together, ``[K]`` each.
+        clusters: those of the replicas of a half, ``[r]``.
+        counts: members and non-members of every cluster at or above each cut, ``[2, C, K]``.
+        sums: those of the half together, ``[K]`` each.
     """
+    rows, place = np.unique(clusters, return_inverse=True)
     totals = [side[rows, -1:] for side in counts]
     others = [total[-1] - own for total, own in zip(sums, totals, strict=True)]
     learnt = ((others[0] > 0) & (others[1] > 0))[:, 0]
     if not learnt.any():
-        return np.full(len(rows), -1)
+        return np.full(len(clusters), -1)
     shares = [own[learnt] / other[learnt] for own, other in zip(totals, others, strict=True)]
     slack = 2 * sum(float(share.max()) for share in shares) + 1e-9
     gap = sums[0] / sums[0][-1] - sums[1] / sums[1][-1]
     near = np.flatnonzero(gap >= gap.max() - slack)
     ins, outs = (total[near] - side[np.ix_(rows, near)] for total, side in zip(sums, counts, strict=True))
     # In units of 1 / (others' members * others' non-members), so that ties are exact.
-    return np.where(learnt, near[(ins * others[1] - outs * others[0]).argmax(axis=1)], -1)
+    return np.where(learnt, near[(ins * others[1] - outs * others[0]).argmax(axis=1)], -1)[place]
 
 
 def _figures(curve: Roc) -> dict[str, float]:

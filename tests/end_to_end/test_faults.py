@@ -24,7 +24,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from analysis.audit.sweep_audit import audit_sweep
+from analysis.ensemble import Ensemble
 from sweep.watch.status import status
+from tests.analysis.audit.test_artefacts import put
 from tests.helpers.servers import environment
 from trainables.storage import Store
 
@@ -210,6 +213,62 @@ def test_a_node_crashes_mid_trial(cluster: Any, drive: Any, undisturbed: Path) -
     assert before.items() <= driver.records().items()
     assert_equal(driver.directory, undisturbed)
     assert not list(driver.directory.glob("failures/*/*.json"))
+
+
+def held(signals: Ensemble, members: np.ndarray) -> np.ndarray:
+    """An attack that notes its node, and waits as long as there is a file ``hold``."""
+    import ray
+
+    beside = Path(signals.blocks[0].source.store.uri)  # type: ignore[attr-defined]
+    node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else "none"
+    (beside / f"on-{node}-{time.time_ns()}").touch()
+    while (beside / "hold").exists():
+        time.sleep(0.05)
+    return signals.signal("train", "margin")[:, 0] + 0 * members
+
+
+AUDIT = """
+import sys
+from rich.console import Console
+from analysis.audit.sweep_audit import audit_sweep
+from sweep.runner.audits import auditing
+from trainables.storage import Store
+store = Store.at(sys.argv[1])
+with auditing(store, sys.argv[2], Console(stderr=True)) as execute:
+    audit_sweep(store, execute=execute)
+"""
+
+
+def test_a_node_crashes_mid_audit(cluster: Any, tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for directory in (here, there):
+        put(Store.at(directory), 3, audit={"attacks": ["lira", f"{__name__}:held"], "resamples": 50})
+    (there / "hold").touch()
+
+    def nodes() -> list[str]:
+        return [path.name.split("-")[1] for path in there.glob("on-*")]
+
+    command = [sys.executable, "-c", AUDIT, str(there), cluster.address]
+    root = Path(__file__).parents[2]
+    driver = Driver(
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=root, env=environment()), there
+    )
+    try:
+        driver.wait_for(lambda: len(set(nodes())) == 2)  # a task on each
+        lost = min(cluster.worker_nodes, key=id)
+        cluster.remove_node(lost, allow_graceful=False)
+        _add_worker(cluster)
+        (there / "hold").unlink()
+        _, errors = driver.process.communicate(timeout=PATIENCE)
+    finally:
+        driver.process.kill()
+    assert driver.process.returncode == 0, errors
+    assert "Traceback" not in errors
+    assert lost.node_id in nodes()
+    assert len(nodes()) == 4  # three recipes, one of them twice
+    audit_sweep(here)
+    for path in (here / "results").rglob("*.parquet"):
+        assert (there / path.relative_to(here)).read_bytes() == path.read_bytes(), path
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["kill -9", "SIGTERM"])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm, spearmanr, t
 
-from analysis.attacks.bavaria import FLOOR, Prior, bavaria, fit_prior
+from analysis.attacks.bavaria import FLOOR, Prior, bavaria, bavaria_risk, fit_prior
 from analysis.attacks.lira import lira
 from analysis.metrics import auc, tpr_at_fpr
 from trainables.data.subsets import Subsets, draw_members
@@ -22,12 +22,20 @@ def given_prior(
 
 
 def plain_loop(
-    margin: np.ndarray, members: np.ndarray, online: bool, predictive: str, prior: Prior
+    margin: np.ndarray,
+    members: np.ndarray,
+    online: bool,
+    predictive: str,
+    prior: Prior,
+    last: bool = False,
 ) -> np.ndarray:
-    """One target and one example after the other, from the posterior of normal-inverse-gamma priors."""
+    """One target and one example after the other, from the posterior of normal-inverse-gamma priors.
+
+    ``last``: only the last target, with its own number of shadows as the usual one.
+    """
     replicas, n = margin.shape
     scores = np.full((replicas, n), np.nan)
-    for target in range(replicas):
+    for target in range(replicas - 1 if last else 0, replicas):
         others = np.arange(replicas) != target
         for i in range(n):
             shadows = [margin[others & (members[:, i] == side), i] for side in (0, 1)]
@@ -58,7 +66,7 @@ def plain_loop(
                     width = np.sqrt(max((2 * b0[s] + squares[s]) / (2 * a0[s] + count), FLOOR**2))
                     density = norm(centres[s], width)
                 else:
-                    usual = (members[:, i] == s).sum() * (replicas - 1) / replicas
+                    usual = count if last else (members[:, i] == s).sum() * (replicas - 1) / replicas
                     degrees = max(usual - 1, 0)
                     sampled = squares[s] / (count - 1) if count > 1 else b0[s] / a0[s]
                     a, b = a0[s] + degrees / 2, b0[s] + degrees * sampled / 2
@@ -87,6 +95,45 @@ def test_equals_the_plain_loop(online: bool, predictive: str, seed: int, replica
     expected = plain_loop(margin, members, online, predictive, prior)
     found = bavaria(margin, members, online=online, predictive=predictive, prior=prior)  # type: ignore[arg-type]
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("predictive", ["student", "gaussian"])
+@given(seed=st.integers(0, 10**6), replicas=st.integers(5, 6))
+@settings(max_examples=3, deadline=None)
+def test_the_risk_of_an_example_leaves_out_both_of_a_pair(predictive: str, seed: int, replicas: int) -> None:
+    rng = np.random.default_rng(seed)
+    members = rng.random((replicas, 4)) < 0.5
+    margin = rng.normal(scale=3, size=members.shape) + 2 * members
+    targets = np.stack([np.ones(replicas, bool), rng.random(replicas) < 0.7])
+    prior = Prior(*(np.median(part, axis=-1, keepdims=True) for part in fit_prior(margin, members)))
+    known = Prior(*(np.repeat(part, replicas, axis=-1) for part in prior))
+    wins: dict[tuple[int, int], list[float]] = {}
+    for a, b in np.argwhere(~np.eye(replicas, dtype=bool)):
+        rest = np.setdiff1d(np.arange(replicas), (a, b))
+        one, other = (
+            plain_loop(margin[[*rest, t]], members[[*rest, t]], True, predictive, known, last=True)[-1]
+            for t in (a, b)
+        )
+        for i in np.flatnonzero(members[a] & ~members[b] & ~np.isnan(one - other)):
+            for s in np.flatnonzero(targets[:, [a, b]].all(axis=1)):
+                wins.setdefault((s, i), []).append((1 + np.sign(one[i] - other[i])) / 2)
+    found = bavaria_risk(margin, members, targets, predictive=predictive)  # type: ignore[arg-type]
+    for s, i in np.ndindex(found.shape):
+        if (s, i) in wins:
+            assert found[s, i] == pytest.approx(np.mean(wins[s, i]))
+        else:
+            assert np.isnan(found[s, i])
+
+
+@pytest.mark.parametrize("replicas", [16, 64])
+def test_the_risk_of_an_example_is_a_coin_where_nothing_leaks(replicas: int) -> None:
+    members = draw_members(Subsets(), range(replicas), 600)
+    margin = np.random.default_rng(replicas).normal(size=members.shape)
+    everyone = np.ones((1, replicas), bool)
+    risk = bavaria_risk(margin, members, everyone)[0]
+    assert risk.mean() == pytest.approx(0.5, abs=4 * risk.std() / np.sqrt(600))
+    leaking = bavaria_risk(margin + members, members, everyone)[0]
+    assert leaking.mean() == pytest.approx(norm.cdf(1 / np.sqrt(2)), abs=0.03)
 
 
 @pytest.mark.parametrize("online", [True, False])

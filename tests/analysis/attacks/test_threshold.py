@@ -12,10 +12,13 @@ from analysis.metrics import operating_point
 from trainables.data.subsets import Subsets, draw_members
 
 
-def brute_force(signal: np.ndarray, members: np.ndarray, groups: np.ndarray) -> np.ndarray:
+def brute_force(
+    signal: np.ndarray, members: np.ndarray, groups: np.ndarray, clusters: np.ndarray | None = None
+) -> np.ndarray:
     scores = np.full(signal.shape, np.nan)
+    clusters = np.arange(len(signal)) if clusters is None else clusters
     for t in range(len(signal)):
-        others = np.arange(len(signal)) != t
+        others = clusters != clusters[t]
         for group in np.unique(groups):
             values, truth = (
                 signal[others][:, groups == group].ravel(),
@@ -51,6 +54,9 @@ def test_equals_trying_all_thresholds(seed: int, replicas: int, ties: bool, leak
     np.testing.assert_allclose(found, brute_force(signal, members, labels), atol=1e-12)
     found = threshold(signal, members, labels, per_class=False)
     np.testing.assert_allclose(found, brute_force(signal, members, 0 * labels), atol=1e-12)
+    clusters = rng.integers(0, 4, replicas)
+    found = threshold(signal, members, labels, clusters=clusters)
+    np.testing.assert_allclose(found, brute_force(signal, members, labels, clusters), atol=1e-12)
 
 
 def test_a_search_of_many_levels_equals_trying_all() -> None:

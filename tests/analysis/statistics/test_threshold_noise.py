@@ -39,7 +39,7 @@ def test_halves_are_those_of_the_attack_on_half_of_the_replicas(leak: int, ties:
             for rows in (relearnt.first[split], ~relearnt.first[split]):
                 assert rows.sum() == REPLICAS // 2
                 assert (rows[::2] == rows[1::2]).all()
-                scores = threshold(signal[rows], members[rows], labels)
+                scores = threshold(signal[rows], members[rows], labels, clusters=CLUSTERS[rows])
                 part = slice(None) if columns is None else columns
                 expected = roc(scores[:, part], members[rows][:, part]).figures()
                 found = relearnt._roc(tables, split, rows).figures()
@@ -51,7 +51,7 @@ def test_halves_are_those_of_the_attack_on_half_of_the_replicas(leak: int, ties:
 def audited(signal: np.ndarray, members: np.ndarray, labels: np.ndarray) -> dict[str, tuple]:
     """By figure: the estimate, its draws with thresholds held, and its draws with their noise."""
     clusters = np.arange(len(members)) // 2
-    pooled = Pooled(threshold(signal, members, labels), members)
+    pooled = Pooled(threshold(signal, members, labels, clusters=clusters), members)
     estimates = pooled.figures | operating_point(pooled.scores, members)._asdict()
     weights = resample(clusters, RESAMPLES, 0)
     fixed = pooled.by_target.bootstrap(weights, pooled.figures)[0] | decided(pooled.calls, weights)
@@ -91,7 +91,7 @@ def test_an_audit_widens_the_intervals_of_threshold_attacks(monkeypatch: pytest.
     plain = audit(ensemble, attacks=["confidence", "attack_p"])
     np.testing.assert_array_equal(wide.draws["confidence_auc"], again.draws["confidence_auc"])
     np.testing.assert_array_equal(wide.draws["attack_p_auc"], plain.draws["attack_p_auc"])
-    for figure, wider in (("auc", 1.1), ("tpr_at_10pct", 1.1), ("canary_auc", 1.02)):
+    for figure, wider in (("auc", 1.1), ("tpr_at_10pct", 1.05), ("canary_auc", 1.02)):
         name = f"confidence_{figure}"
         assert wide.row[name] == plain.row[name]
         assert wide.draws[name].std() > wider * plain.draws[name].std(), name
@@ -115,7 +115,7 @@ def test_one_threshold_for_all_classes_is_seldom_above_chance_where_nothing_leak
         members = draw_members(Subsets(), range(k * replicas, (k + 1) * replicas), n)
         common = rng.normal(scale=0.2, size=(replicas, 1))
         signal = -np.log1p(np.exp(-difficulty - common - rng.normal(size=members.shape)))
-        pooled = Pooled(threshold(signal, members, labels), members)
+        pooled = Pooled(threshold(signal, members, labels, clusters=clusters), members)
         relearnt = Relearnt(signal, members, labels, clusters, 0)
         noise = relearnt.noise(pooled.by_target, pooled.calls, pooled.thinned.thresholds, RESAMPLES)
         assert noise.close == CLOSE_OF_ALL

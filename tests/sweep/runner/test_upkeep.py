@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from analysis import load_sweep
 from analysis.audit.artefacts import path_of
@@ -27,13 +28,19 @@ SGD, SAM = Recipe(optimizer="sgd"), Recipe(optimizer="sam", rho=0.1, augment=("f
 CONTEXT = simulate([0, 1]).context
 
 
+@pytest.fixture(params=["disk", "s3"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where sweeps lie."""
+    return str(tmp_path) if request.param == "disk" else request.getfixturevalue("s3").uri("sweeps")
+
+
 def put(store: Store, recipe: Recipe, seeds: range, leak: float = 1.0) -> Address:
     address = Address(recipe.recipe_id, CONTEXT.context_id, seeds.start, seeds.stop - 1)
     write_record(store, address, simulate(seeds, recipe=recipe.knobs, leak=leak))
     return address
 
 
-def sweep(path: Path, recipes: list[Recipe], seeds: range, **changes: Any) -> Store:
+def sweep(path: Path | str, recipes: list[Recipe], seeds: range, **changes: Any) -> Store:
     """A sweep directory with a record of every recipe."""
     store = Store.at(path)
     manifest = Manifest(
@@ -55,8 +62,8 @@ def files(store: Store) -> dict[str, bytes]:
     return {entry.path: store.read(entry.path) for entry in store.list()}
 
 
-def test_prune_takes_what_no_recipe_names_and_nothing_else(tmp_path: Path) -> None:
-    store = sweep(tmp_path, [SGD], range(4))
+def test_prune_takes_what_no_recipe_names_and_nothing_else(root: str, tmp_path: Path) -> None:
+    store = sweep(f"{root}/a", [SGD], range(4))
     put(store, SGD, range(4, 8))  # seeds that the manifest does not ask for now
     store.write(path_of(SGD.recipe_id), b"kept")
     store.write("notes.txt", b"the user's own")
@@ -80,7 +87,7 @@ def test_prune_takes_what_no_recipe_names_and_nothing_else(tmp_path: Path) -> No
     sizes = {file.path: file.bytes for file in prune(store)}
     assert sizes == {path: len(before[path]) for path in gone}
     assert files(store) == kept
-    assert not (tmp_path / "records" / SAM.recipe_id).exists()
+    assert not (tmp_path / "a" / "records" / SAM.recipe_id).exists()
     assert prune(store) == []
 
 
@@ -105,11 +112,11 @@ def test_prune_and_merge_refuse_beside_a_driver_and_without_a_sweep(tmp_path: Pa
     assert not (tmp_path / "d").exists()
 
 
-def test_merge_joins_recipes_and_seeds(tmp_path: Path) -> None:
-    a, b = sweep(tmp_path / "a", [SGD], range(8)), sweep(tmp_path / "b", [SAM, SGD], range(4, 16))
+def test_merge_joins_recipes_and_seeds(root: str) -> None:
+    a, b = sweep(f"{root}/a", [SGD], range(8)), sweep(f"{root}/b", [SAM, SGD], range(4, 16))
     put(a, SAM, range(4))  # of a recipe that the manifest of a does not name
     before = files(a), files(b)
-    out = Store.at(tmp_path / "c")
+    out = Store.at(f"{root}/c")
     done = merge(a, b, out)
     assert (done.recipes, done.seeds, done.copied, done.repeated) == (2, range(16), 8 + 12 + 8, 4)
     assert (files(a), files(b)) == before
@@ -121,18 +128,18 @@ def test_merge_joins_recipes_and_seeds(tmp_path: Path) -> None:
     assert joined[SAM.recipe_id].seeds.tolist() == list(range(4, 16))
     alone = load_sweep(a)[SGD.recipe_id].signal("train", "margin")
     assert np.array_equal(joined[SGD.recipe_id].signal("train", "margin")[:8], alone)
-    spec = SweepSpec.load(tmp_path / "c" / "spec.yaml")
+    spec = SweepSpec.of(yaml.safe_load(out.read("spec.yaml")))
     assert {r.recipe_id: r.knobs for r in spec.recipes} == manifest.recipes
     assert spec.subsets.range == range(16)
     stock = take_stock(out, list(manifest.recipes), manifest.context_id, spec.subsets.range)
     assert stock.missing == 4
 
 
-def test_merge_goes_on_where_it_was_and_names_what_is_damaged(tmp_path: Path) -> None:
+def test_merge_goes_on_where_it_was_and_names_what_is_damaged(root: str) -> None:
     a, b, out = (
-        sweep(tmp_path / "a", [SGD], range(4)),
-        sweep(tmp_path / "b", [SAM], range(4)),
-        Store.at(tmp_path / "c"),
+        sweep(f"{root}/a", [SGD], range(4)),
+        sweep(f"{root}/b", [SAM], range(4)),
+        Store.at(f"{root}/c"),
     )
     bad = put(b, SAM, range(4))
     whole = b.read(bad.path)
