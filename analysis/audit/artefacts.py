@@ -21,7 +21,7 @@ from analysis.ensemble import Ensemble
 from trainables.records import RecordFile, content_id
 from trainables.storage import Store
 
-FORMAT = 2
+FORMAT = 3
 _TABLES = ("metrics", "examples", "roc", "scores", "correlations", "influence", "growth")
 
 
