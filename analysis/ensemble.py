@@ -64,8 +64,8 @@ class _Columns:
 class Ensemble:
     """All R replicas of one recipe on n training and m test examples, in order of their subset seeds.
 
-    Signals stay in the records until asked for and are not kept, so an ensemble costs its masks only;
-    `kept` gives one that reads each signal once.
+    Masks and signals stay in the records until asked for and are not kept, so an ensemble costs next to
+    nothing; `kept` gives one that reads each once.
     """
 
     recipe_id: str
@@ -109,9 +109,9 @@ class Ensemble:
         """Subset seeds ``[R]``, ascending."""
         return self._gather("seeds").astype(np.int64)
 
-    @cached_property
+    @property
     def members(self) -> NDArray[np.bool_]:
-        """``[R, n]``: which training examples each replica trained on."""
+        """``[R, n]``: which training examples each replica trained on; read like a signal."""
         return self._gather("members").astype(bool, copy=False)
 
     @property

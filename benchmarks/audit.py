@@ -2,7 +2,7 @@
 
     python benchmarks/audit.py                    # LiRA, RMIA and thresholds
     python benchmarks/audit.py --whole 2          # and a whole audit of 2 recipes of 256 x 60,000
-    python benchmarks/audit.py --feldman          # one of 20 recipes x 4,000 seeds x 60,000: correctness only
+    python benchmarks/audit.py --feldman          # 20 recipes x 4,000 seeds x 60,000, from correctness alone
 
 The figures depend on what else the machine does; each is the best of a few runs.
 """
@@ -10,6 +10,7 @@ The figures depend on what else the machine does; each is the best of a few runs
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import tempfile
 import time
@@ -18,14 +19,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from plotly.graph_objects import Figure
 from scipy.special import log_ndtr
 
 from analysis.attacks.registry import lira, rmia, threshold
 from analysis.audit.jobs import Job
 from analysis.audit.sweep_audit import Results, audit_sweep
 from analysis.ensemble import Block, Ensemble
-from analysis.report.figures.memorization import memorization_info
+from analysis.report.figures import FIGURES
+from analysis.report.figures.panel import SLOTS, THEMES, paint
 from analysis.results import Tables
+from sweep.runner.plan import cut, guided, take_stock
 from trainables.data.subsets import Subsets, draw_members
 from trainables.directory import NO_MANIFEST
 from trainables.records import PER_REPLICA, Address, Context, Record, Signals, content_id, write_record
@@ -219,36 +223,59 @@ class Correctness(dict[str, Array]):
         return (rng.random((len(seeds), 1, examples), np.float32) > hard) | members[:, None]
 
 
-def feldman(seeds: int = 4_000, examples: int = 60_000, recipes: int = 20) -> None:
-    """Memorization and influence at Feldman and Zhang's size: one recipe of 20, to its tables."""
-    labels = np.random.default_rng(0).integers(0, CLASSES, examples)
+def feldman(seeds: int = 4_000, examples: int = 60_000, tests: int = POPULATION, recipes: int = 20) -> None:
+    """Memorization and influence at Feldman and Zhang's size: planned, one recipe audited, all drawn.
+
+    The tables and figures are those of all recipes; the audits of the others are copies of the one.
+    """
+    knobs = [{"optimizer": "sam", "rho": 0.01 * (1 + i)} for i in range(recipes)]
+    by_id = {content_id(k): k for k in knobs}
     context = Context(dataset={"name": "made up"}, fingerprint="0", model={"name": "none"})
-    knobs = {"optimizer": "sgd"}
+    what = f"{recipes} recipes x {seeds} replicas x {examples} + {tests} examples, made up:"
+    with tempfile.TemporaryDirectory() as folder:
+        store, begin = Store.at(folder), time.perf_counter()
+        stock = take_stock(store, list(by_id), context.context_id, range(seeds))
+        pace = dict.fromkeys(by_id, 60.0)
+        blocks = cut(stock, by_id, context.context_id, size=guided(64, 16, pace), seconds=pace)
+        print(f"{what} planned, {stock.missing} missing, {len(blocks)} blocks: {_since(begin)}")
+        labels = np.random.default_rng(0).integers(0, CLASSES, examples)
+        ensembles = {i: _correct_only(k, context, seeds, labels, tests) for i, k in by_id.items()}
+        first, begin = next(iter(by_id)), time.perf_counter()
+        found = Job(ensembles[first], {"attacks": []}, store, first, None).run(os.cpu_count() or 1)
+        print(f"memorization and influence of one recipe: {_since(begin)}")
+        results = Results(ensembles, NO_MANIFEST, {"attacks": []}, audits=dict.fromkeys(by_id, found))
+        begin = time.perf_counter()
+        results.write(store)
+        print(f"tables of {recipes} recipes, the buckets of all test examples too: {_since(begin)}")
+        begin, tables, drawn = time.perf_counter(), Tables(store), 0
+        for recipe_id in by_id:
+            for name in ("memorization", "buckets"):
+                panel = FIGURES[name]
+                assert panel.traces is not None
+                slot = {"slot": f"@{SLOTS[0]}", "slot-soft": f"@{SLOTS[0]}-soft"}
+                traces = paint(panel.traces(tables, recipe_id), slot)
+                figure = Figure(paint(traces, THEMES["light"]))
+                drawn += len(figure.data) and len(figure.to_json())
+        print(f"figures of memorization and buckets, {drawn >> 10} KiB: {_since(begin)}")
+
+
+def _since(begin: float) -> str:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return f"{time.perf_counter() - begin:.1f} s, peak so far {peak:.2f} GiB"
+
+
+def _correct_only(knobs: dict[str, Any], context: Context, seeds: int, labels: Array, tests: int) -> Ensemble:
     blocks = [range(i, min(i + 100, seeds)) for i in range(0, seeds, 100)]
-    ensemble = Ensemble(
+    return Ensemble(
         recipe_id=content_id(knobs),
         recipe=knobs,
-        label="sgd",
+        label=f"sam rho={knobs['rho']:.2g}",
         context=context,
-        blocks=[Block(Correctness(run, labels, POPULATION), np.arange(len(run))) for run in blocks],
+        blocks=[Block(Correctness(run, labels, tests), np.arange(len(run))) for run in blocks],
         labels_train=labels,
-        labels_test=labels[:POPULATION],
+        labels_test=labels[:tests],
         canaries=np.zeros(0, np.int32),
-    ).kept()
-    begin = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        store, options = Store.at(folder), {"attacks": []}
-        results = Results({ensemble.recipe_id: ensemble}, NO_MANIFEST, options)
-        job = Job(ensemble, options, store, ensemble.recipe_id, None)
-        results.audits = {ensemble.recipe_id: job.run()}
-        results.write(store)
-        shown = memorization_info(Tables(store), ensemble.recipe_id)
-        assert shown is not None
-        assert shown.examples == examples
-    seconds = time.perf_counter() - begin
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"memorization and influence, 1 of {recipes} recipes x {seeds} replicas x {examples} + ", end="")
-    print(f"{POPULATION} examples, made up, audited: {seconds:.0f} s a recipe, peak {peak:.2f} GiB")
+    )
 
 
 if __name__ == "__main__":
