@@ -12,7 +12,7 @@ from analysis.attacks.arrays import Bools, Floats, masks, with_queries
 
 FLOOR = 1e-4  # logits; a smaller spread counts as this one
 PER_EXAMPLE_FROM = 64  # shadows
-_BLOCK = 1 << 17  # elements of [R, block] that stay in cache
+_BLOCK = 1 << 14  # elements of [R, block] that stay in cache
 
 Rows: TypeAlias = NDArray[np.integer[Any]]
 Variance: TypeAlias = Literal["per_example", "pooled", "auto"]

@@ -44,7 +44,8 @@ class Pooled:
         # Random groups of examples: their sums vary like those of single examples, at a fixed cost.
         count = min(_GROUPS, scores.shape[1])
         groups = np.random.default_rng(0).permutation(scores.shape[1]) % count
-        self.by_group = Curves.counted((self.keys[:, groups == g] for g in range(count)), cuts)
+        columns = (np.flatnonzero(groups == g) for g in range(count))
+        self.by_group = Curves.counted((self.keys[:, own] for own in columns), cuts)
         self.keys.sort(axis=1)
         counts = Curves.of_rows(self.keys, np.append(cuts, [ABOVE_ZERO, LOWEST]))
         self.by_target = Curves(*(side[:, :-2] for side in counts))
