@@ -74,14 +74,16 @@ def risk_by_example(scores: Floats, members: Bools, targets: Bools) -> Floats:
 def _auc_of_rows(keys: Keys) -> Floats:
     """AUC of every row of keys in rising order, ties half; NaN without members or without others."""
     width = keys.shape[1]
-    flags = (keys & 1).astype(np.float32 if width <= _FLOAT32 else np.float64)
+    flags: Floats = (keys & 1).astype(np.float32 if width <= _FLOAT32 else np.float64)
     ins = flags.sum(axis=1, dtype=np.float64)
     outs = np.count_nonzero(keys < MISSING, axis=1) - ins
     # Non-members stand before members of the same value: each member has them all below it, ties too.
     won = flags @ np.arange(width, dtype=flags.dtype) - ins * (ins - 1) / 2
     tied = np.flatnonzero(((keys[:, 1:] ^ keys[:, :-1]) == 1).any(axis=1))
     won[tied] -= _tied_pairs(keys[tied], flags[tied]) / 2
-    return np.divide(won, ins * outs, out=np.full(len(keys), np.nan), where=ins * outs > 0)
+    found = np.full(len(keys), np.nan)
+    np.divide(won, ins * outs, out=found, where=ins * outs > 0)
+    return found
 
 
 def _tied_pairs(keys: Keys, flags: Floats) -> Floats:
