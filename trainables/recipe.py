@@ -21,8 +21,8 @@ class Recipe(Section):
     ``warmup`` is a share of the epochs. Which optimizer takes which knob, and in what unit, is said in
     `trainables.optimizers`.
 
-    Defences: ``grad_reg`` penalises the gradient's norm (``gradients.Step.gradient``). ``noise`` sigma adds
-    N(0, sigma^2/d I) to the final gradient of d parameters, so its expected norm is about sigma; that is
+    Defences: ``grad_reg`` penalises the gradient's norm (``gradient_rules.Step.gradient``). ``noise`` sigma
+    adds N(0, sigma^2/d I) to the final gradient of d parameters, so its expected norm is about sigma; that is
     noise injection, not differential privacy, which ``dpsgd`` and ``dpsam`` are. ``label_smoothing``,
     ``mixup``, ``confidence_penalty`` and ``relaxloss`` change the loss (``losses``). ``early_stopping`` ends
     training after that share of the epochs, under the schedule of all of them (Song and Mittal 2021, section

@@ -146,6 +146,7 @@ def train_task(
                 raise
         # Only here, outside the handler, can the failed stack's memory be let go.
         stack = None
+        ledger.take_unfinished()  # of the wider stack
         width = ceil(width / 2)
         warnings.warn(f"out of memory: training {width} replicas at a time from now on", stacklevel=2)
         if task.device.type == "cuda":
@@ -164,8 +165,9 @@ def _ready(task: Task, seeds: Sequence[int], stack: Stack | Lanes | None) -> Sta
 def _train(stack: Stack | Lanes, ledger: Ledger, on_epoch: OnEpoch | None) -> Arrays:
     """Trains and evaluates one stack."""
     task, seeds = stack.task, stack.seeds
-    if unfinished := ledger.take_unfinished():
-        stack.restore(unfinished)
+    unfinished = ledger.take_unfinished()
+    if unfinished and not stack.restore(unfinished):
+        warnings.warn(f"saved progress is of other replicas: {len(seeds)} start anew", stacklevel=2)
     while stack.epoch < task.epochs:
         stack.train_epoch()
         _require_numbers(stack, stack.loss)

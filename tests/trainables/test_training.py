@@ -184,6 +184,51 @@ def test_running_out_of_memory_halves_the_stack_and_says_so(
         train_replicas(Recipe(epochs=1), SMALL, MLP, range(5), stack=4)
 
 
+@pytest.mark.parametrize("broken", ["missing", "shape", "seeds", "name"])
+def test_saved_progress_that_does_not_fit_counts_as_none_and_says_so(broken: str) -> None:
+    def train(progress: Saved | None) -> Record:
+        recipe = Recipe(optimizer="sam", rho=0.1, epochs=2)
+        return train_replicas(recipe, SMALL, MLP, range(2), stack=2, progress=progress)
+
+    progress, weights = Saved(1), "unfinished/params/weights"
+    with pytest.raises(Crash):
+        train(progress)
+    assert progress.arrays is not None
+    if broken == "missing":
+        del progress.arrays[weights]
+    elif broken == "shape":
+        progress.arrays[weights] = progress.arrays[weights][:1]
+    elif broken == "seeds":
+        progress.arrays["unfinished/state/seeds"] = progress.arrays["unfinished/state/seeds"][::-1]
+    else:
+        progress.arrays["unfinished/0/params/weights"] = progress.arrays.pop(weights)
+    with pytest.warns(UserWarning, match="saved progress is of other replicas: 2 start anew"):
+        assert same(train(progress), train(None))
+
+
+def test_running_out_of_memory_while_going_on_from_saved_progress_starts_a_smaller_stack(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def train(stack: int, progress: Saved | None = None) -> Record:
+        return train_replicas(Recipe(epochs=2), SMALL, MLP, range(4), stack=stack, progress=progress)
+
+    progress, init = Saved(1), Stack.__init__
+    with pytest.raises(Crash):
+        train(4, progress)
+
+    def short_of_memory(self: Stack, task: Any, seeds: Any, *rest: Any) -> None:
+        if len(seeds) == 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        init(self, task, seeds, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stack, "__init__", short_of_memory)
+        with pytest.warns(UserWarning, match="out of memory: training 2 replicas") as said:
+            record = train(4, progress)
+    assert len(said) == 1
+    assert same(record, train(2))
+
+
 @pytest.mark.parametrize("lr", [1e6, 1e8])
 def test_a_diverged_replica_is_named_and_never_recorded(lr: float) -> None:
     """In the loss of an epoch, or only in the logits of the trained replica."""

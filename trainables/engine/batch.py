@@ -13,7 +13,7 @@ from trainables.optimizers.losses import Objective
 
 @dataclass
 class Batch:
-    """One batch of each replica: its mean gradient at any parameters (see ``gradients.Batch``).
+    """One batch of each replica: its mean gradient at any parameters (see ``gradient_rules.Batch``).
 
     ``x[K, B, ...]``, soft ``targets[C, K, B]``, ``share[K, B]`` each example's part in the mean. ``clip``:
     each example's own gradient is first clipped to this norm. Only the first evaluation moves BatchNorm's

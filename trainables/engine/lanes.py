@@ -96,16 +96,24 @@ class Lanes:
         return joined | {"seconds": np.full(len(self.lanes), self.seconds / len(self.lanes))}
 
     def arrays(self) -> Arrays:
-        """All that the rest of training depends on."""
-        own = {f"{i}/{name}": v for i, lane in enumerate(self.lanes) for name, v in lane.arrays().items()}
-        return own | {"seconds": np.array(self.seconds)}
+        """All that the rest of training depends on, as a stack of all replicas gives it."""
+        parts = [lane.arrays() for lane in self.lanes]
+        joined = {
+            name: np.concatenate([part[name] for part in parts]) if np.ndim(value) else value
+            for name, value in parts[0].items()
+        }
+        return joined | {"seconds": np.array(self.seconds)}
 
-    def restore(self, arrays: Arrays) -> None:
-        """Go on from what `arrays` gave."""
-        for i, lane in enumerate(self.lanes):
-            mine = {name.removeprefix(f"{i}/"): v for name, v in arrays.items() if name.startswith(f"{i}/")}
-            lane.restore(mine)
+    def restore(self, arrays: Arrays) -> bool:
+        """Go on from what `arrays` gave, of lanes or of a stack; see `Stack.restore`."""
+        replicas = len(self.lanes)
+        if any(np.ndim(value) and len(value) != replicas for value in arrays.values()):
+            return False
+        parts = [{n: v[i : i + 1] if np.ndim(v) else v for n, v in arrays.items()} for i in range(replicas)]
+        if not all(lane.restore(part) for lane, part in zip(self.lanes, parts, strict=True)):
+            return False
         self.seconds = float(arrays["seconds"])
+        return True
 
 
 def make_stack(task: Task, seeds: Sequence[int]) -> Stack | Lanes:

@@ -236,14 +236,25 @@ class Stack:
         out = {f"{g}/{n}": t.cpu().numpy().copy() for g in GROUPS for n, t in getattr(self, g).items()}
         return out | {"epoch": np.array(self.epoch), "seconds": np.array(self.seconds), "loss": self.loss}
 
-    def restore(self, arrays: Arrays) -> None:
-        """Go on from what `arrays` gave."""
-        for group in GROUPS:
-            tensors: dict[str, Tensor] = getattr(self, group)
-            for name, tensor in tensors.items():
-                if f"{group}/{name}" in arrays:
-                    tensor.copy_(torch.from_numpy(np.array(arrays[f"{group}/{name}"])))
+    def restore(self, arrays: Arrays) -> bool:
+        """Go on from what `arrays` gave.
+
+        Returns:
+            Whether the arrays fit: these names and shapes, and these replicas. Otherwise nothing is changed.
+        """
+        own = {f"{group}/{name}": t for group in GROUPS for name, t in getattr(self, group).items()}
+        shapes = {name: tuple(tensor.shape) for name, tensor in own.items()} | {
+            "epoch": (),
+            "seconds": (),
+            "loss": (len(self.seeds),),
+        }
+        fits = {name: np.shape(value) for name, value in arrays.items()} == shapes
+        if not fits or arrays["state/seeds"].tolist() != self.state["seeds"].tolist():
+            return False
+        for name, tensor in own.items():
+            tensor.copy_(torch.from_numpy(np.array(arrays[name])))
         self.epoch, self.seconds, self.loss = int(arrays["epoch"]), float(arrays["seconds"]), arrays["loss"]
+        return True
 
 
 def _stacked(replicas: list[Iterator[tuple[str, Tensor]]], device: torch.device) -> Params:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import reduce
+from math import inf
 from typing import Protocol, TypeVar, cast
 
 import torch
@@ -69,6 +70,7 @@ class Step:
         state: What the rule and the base optimizer keep between steps.
         recipe: Its knobs, each with its type.
         private: Whether every gradient is clipped example by example and noised.
+        passes: Gradients of a step that a private rule may take: what its privacy is accounted for.
         ahead: Random tensors drawn before the step, by the number of the draw; None draws them in it.
         phased: Whether the registry says which steps differ; only then may a captured step ask its number.
     """
@@ -80,7 +82,9 @@ class Step:
     private: bool = False
     ahead: Callable[..., Params] | None = None
     phased: bool = True
+    passes: float = inf
     draws: int = 0
+    released: int = 0
 
     @property
     def number(self) -> int:
@@ -107,6 +111,12 @@ class Step:
         at, batch, r = at or self.params, batch or self.batch, self.recipe
         g = batch(at)
         if self.private:
+            self.released += 1
+            if self.released > self.passes:
+                raise UserError(
+                    f"optimizer {r.optimizer!r}: its rule takes {self.released} gradients in a step, and "
+                    f"privacy is accounted for {self.passes:g}; expected that many, or a higher 'passes'"
+                )
             g = self.noised(g, given(r.noise_multiplier) * given(r.clip) / r.batch_size)
         if not r.grad_reg:
             return g
@@ -121,6 +131,11 @@ class Step:
         """Random tensors like the parameters; a replica's depend on its own seed and the step alone."""
         draw = self.draws
         self.draws += 1
+        if draw >= DRAWS:
+            raise UserError(
+                f"optimizer {self.recipe.optimizer!r}: a step draws random tensors {self.draws} times; "
+                f"expected at most {DRAWS}"
+            )
         if self.ahead is not None:
             return self.ahead(draw, law, *parameters)
         out = {name: torch.empty_like(p) for name, p in self.params.items()}
@@ -261,6 +276,6 @@ def esam(step: Step) -> Params:
 def _selectable(batch: GradFn, what: str) -> Batch:
     if not hasattr(batch, "select"):
         raise UserError(
-            f"optimizer: {what} needs a grad_fn with 'size', 'losses' and 'select' (gradients.Batch)"
+            f"optimizer: {what} needs a grad_fn with 'size', 'losses' and 'select' (gradient_rules.Batch)"
         )
     return cast(Batch, batch)

@@ -38,8 +38,8 @@ def make_definite(recipe: Recipe, size: int, steps: int) -> tuple[Recipe, Guaran
     2022, theorem 11), so a step is accounted as a Poisson-sampled Gaussian mechanism with z / sqrt(2).
 
     epsilon is Opacus' Renyi accountant's: an upper bound. It covers one replica's training on its own subset;
-    it does not cover the choice of hyper-parameters, nor the channel means and deviations that images are
-    scaled by.
+    it does not cover the choice of hyper-parameters, nor the statistics of the training set that inputs are
+    scaled, filled or coded by. Noise comes from PyTorch's ordinary generator, which is not made for secrets.
 
     Args:
         recipe: Any recipe; one that is not private comes back as it is, with no guarantee.

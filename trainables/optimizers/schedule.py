@@ -36,7 +36,8 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
 
 def epochs_run(recipe: Recipe) -> int:
     """Epochs until training ends: early stopping leaves the schedule of all of them as it is."""
-    return ceil((recipe.early_stopping or 1) * recipe.epochs)
+    # Rounded first, for 0.55 of 100 epochs is a little more than 55 in floating point.
+    return max(1, ceil(round((recipe.early_stopping or 1) * recipe.epochs, 9)))
 
 
 def batch_sizes(size: int, batch_size: int) -> list[int]:

@@ -109,7 +109,8 @@ class UpdateRule:
             captured: Whether the step is replayed for other steps of its phase.
         """
         phased = not captured or self.optimizer.phase is not None
-        step = Step(params, grad_fn, state, self.recipe, self.optimizer.private, ahead, phased)
+        private, passes = self.optimizer.private, self.optimizer.passes
+        step = Step(params, grad_fn, state, self.recipe, private, ahead, phased, passes)
         g = self._gradient(step)
         if self.recipe.noise:
             size = sum(p[0].numel() for p in params.values())

@@ -124,6 +124,33 @@ def test_lanes_go_on_from_saved_state_in_the_buffers_that_were_captured() -> Non
             assert torch.equal(other.params[name], tensor)
 
 
+@pytest.mark.parametrize("base", ["sgd", "adamw"])
+def test_lanes_go_on_from_a_stack_and_a_stack_from_lanes(base: str) -> None:
+    recipe = Recipe(optimizer="swa", base=base, lr=0.01, epochs=3, batch_size=16, swa_start=0.3)
+    task = make_task(recipe, SMALL, NORMED)
+
+    def made(lanes: bool) -> Stack | Lanes:
+        return Lanes(task, [0, 3], RecordedCapture) if lanes else Stack(task, [0, 3])  # type: ignore[arg-type]
+
+    def ended(stack: Stack | Lanes) -> dict[str, np.ndarray]:
+        while stack.epoch < task.epochs:
+            stack.train_epoch()
+        return stack.results()
+
+    whole = ended(made(False))
+    for first in (False, True):
+        cut, going_on = made(first), made(not first)
+        cut.train_epoch()
+        cut.train_epoch()
+        assert going_on.restore(cut.arrays())
+        assert going_on.epoch == 2
+        found = ended(going_on)
+        np.testing.assert_allclose(found["train_margin"], whole["train_margin"], rtol=1e-3, atol=1e-4)
+    alone = Lanes(task, [0], RecordedCapture)  # type: ignore[arg-type]
+    assert not alone.restore(cut.arrays())
+    assert alone.epoch == 0
+
+
 def test_the_next_epoch_is_drawn_before_the_host_waits_for_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[str] = []
     draw, finish = Sampler.draw, Stack.finish_epoch

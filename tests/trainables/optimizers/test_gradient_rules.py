@@ -19,7 +19,7 @@ SHAPES = {"1.weight": (5, 4), "1.bias": (5,), "norm.weight": (5,), "2.weight": (
 
 
 class Batch:
-    """One batch a replica of a small network's mean squared error: what ``gradients.Batch`` asks for."""
+    """One batch a replica of a small network's mean squared error: what ``gradient_rules.Batch`` asks for."""
 
     def __init__(self, x: torch.Tensor, y: torch.Tensor) -> None:
         self.x, self.y, self.size = x, y, x.shape[1]

@@ -4,6 +4,7 @@ closed forms."""
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -17,9 +18,12 @@ from torch import nn
 from trainables import Recipe, train_replicas
 from trainables.engine.networks import make_network
 from trainables.errors import UserError
+from trainables.optimizers.gradient_rules import Params, Step
 from trainables.optimizers.losses import objective
+from trainables.optimizers.noise import DRAWS
 from trainables.optimizers.privacy import epsilon, make_definite
-from trainables.optimizers.update_rules import update_rule
+from trainables.optimizers.registry import Optimizer
+from trainables.optimizers.update_rules import UpdateRule, update_rule
 
 DPSGD = {"optimizer": "dpsgd", "clip": 0.5, "noise_multiplier": 1.5, "batch_size": 8}
 DPSAM = DPSGD | {"optimizer": "dpsam", "rho": 0.3}
@@ -98,6 +102,37 @@ def test_dpsam_climbs_along_a_noised_gradient_and_noises_the_second_anew() -> No
         first, second = seen[1][k].flatten(), moved["w"][k].flatten()
         assert second.std().item() == pytest.approx(1.5 * 0.5 / 8, rel=0.05)
         assert abs(torch.corrcoef(torch.stack([first, second]))[0, 1].item()) < 0.08
+
+
+def thrice(step: Step) -> Params:
+    """A private rule that takes a gradient more than its registry entry says."""
+    for _ in range(2):
+        step.gradient()
+    return step.gradient()
+
+
+def often(step: Step) -> Params:
+    """A rule that draws more than a step may."""
+    g = step.gradient()
+    for _ in range(DRAWS + 1):
+        g = step.noised(g, 1.0)
+    return g
+
+
+def test_gradients_beyond_what_privacy_is_accounted_for_are_refused() -> None:
+    params = {"w": torch.zeros(1, 2, 3)}
+    for passes in (2, 3):
+        rule = UpdateRule(Recipe(**DPSGD), Optimizer(thrice, passes=passes, private=True))
+        refused = pytest.raises(UserError, match="3 gradients in a step, and privacy is accounted for 2")
+        with refused if passes == 2 else nullcontext():
+            rule.step(params, rule.init(params), zeros, lr=1.0)
+
+
+def test_a_draw_that_would_be_the_next_steps_is_refused() -> None:
+    params = {"w": torch.zeros(1, 2, 3)}
+    rule = UpdateRule(Recipe(), Optimizer(often))
+    with pytest.raises(UserError, match=r"draws random tensors 9 times; expected at most 8$"):
+        rule.step(params, rule.init(params), zeros, lr=1.0)
 
 
 def opacus(noise: float, rate: float, steps: int, delta: float, kind: type = RDPAccountant) -> float:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from math import ceil
+
 import numpy as np
 import pytest
 import torch
@@ -46,8 +49,15 @@ def test_early_stopping_ends_a_share_of_the_epochs_later_rounded_up(
     epochs: int, share: float, warmup: float
 ) -> None:
     run = epochs_run(Recipe(epochs=epochs, early_stopping=share, warmup=warmup))
-    assert run == (epochs if share == 0 else np.ceil(share * epochs).clip(1))
+    assert run == (epochs if share == 0 else ceil(round(Fraction(str(share)) * epochs, 9)) or 1)
     assert epochs_run(Recipe(epochs=epochs)) == epochs
+
+
+@pytest.mark.parametrize(
+    ("share", "epochs", "run"), [(0.55, 100, 55), (0.14, 50, 7), (0.56, 50, 28), (0.3, 5, 2)]
+)
+def test_a_share_that_is_whole_epochs_is_not_rounded_up(share: float, epochs: int, run: int) -> None:
+    assert epochs_run(Recipe(epochs=epochs, early_stopping=share)) == run
 
 
 @given(st.integers(1, 3000), st.integers(1, 600))
