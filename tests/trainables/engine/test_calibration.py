@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
@@ -17,7 +15,6 @@ from torch import nn
 from trainables import Recipe, train_replicas
 from trainables.engine import calibration
 from trainables.engine.calibration import Pace, calibrate, compiling_pays, fastest_stack, timed_stack
-from trainables.engine.memory import available, out_of_memory
 from trainables.engine.runtime import Runtime
 from trainables.engine.task import make_task
 
@@ -218,24 +215,3 @@ def test_the_first_step_of_a_process_loads_much_and_does_not_count(paced: Callab
 def test_an_epoch_is_drawn_once_for_all_its_steps(paced: Callable[..., Pace], steps: int) -> None:
     whole = paced(lambda _: 0.01, steps, drawing=0.05)
     assert whole.alone() == pytest.approx(0.01 + 0.05 / steps)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells its file cache apart")
-def test_free_memory_counts_what_the_file_cache_would_give_back() -> None:
-    free, every = (os.sysconf(f"SC_{kind}_PAGES") * os.sysconf("SC_PAGE_SIZE") for kind in ("AVPHYS", "PHYS"))
-    assert 0.9 * free < available() < every
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (MemoryError(), True),
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
-        (RuntimeError("CUDA error: out of memory"), True),
-        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), True),
-        (RuntimeError("CUDA error: device-side assert triggered"), False),
-    ],
-)
-def test_every_way_to_run_out_of_memory_is_known(error: Exception, expected: bool) -> None:
-    assert out_of_memory(error) is expected
