@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import multiprocessing
 import pickle
-import random
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.helpers.servers import S3, refusing
 from trainables import storage
 from trainables.errors import UserError
-from trainables.records import PER_REPLICA, Context, Record, RecordError, RecordFile, Signals
 from trainables.storage import Store, located
-
-
-@pytest.fixture(params=["disk", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    if request.param == "disk":
-        return Store.at(tmp_path / "sweep")
-    return Store.at(request.getfixturevalue("s3").uri("runs/sweep"))
 
 
 def test_files_come_back_as_they_went(store: Store) -> None:
@@ -180,61 +167,3 @@ def test_leftovers_of_a_killed_writer_are_not_files(tmp_path: Path) -> None:
     store.write("records/ab/1.npz", b"1")
     (tmp_path / "records" / "ab" / ".aside-x").write_bytes(b"half")
     assert [entry.path for entry in store.list()] == ["records/ab/1.npz"]
-
-
-def _record() -> bytes:
-    one = np.zeros((2, 1, 50), np.float32)
-    signals, labels = Signals(one > 0, one, one, one, one), np.zeros(50, np.int32)
-    figures = {name: np.zeros(2) for name in PER_REPLICA}
-    context = Context(dataset={"name": "d"}, fingerprint="f", model={"name": "mlp"})
-    members = np.zeros((2, 50), bool)
-    return Record({}, context, np.arange(2), members, labels, labels, signals, signals, **figures).to_bytes()
-
-
-def test_a_cut_record_is_an_error_of_the_record(store: Store) -> None:
-    whole, chance = _record(), random.Random(0)
-    for _ in range(40):
-        store.write("record.npz", whole[: chance.randrange(len(whole))])
-        with pytest.raises(RecordError, match=r"record\.npz"):
-            RecordFile(store, "record.npz").check()
-
-
-def test_a_flipped_byte_raises_nothing_else(store: Store) -> None:
-    """It may lie where a check of the small fields does not read; readers of the rest check again."""
-    whole, chance = _record(), random.Random(0)
-    for _ in range(40):
-        at = chance.randrange(len(whole))
-        store.write("record.npz", whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :])
-        with contextlib.suppress(RecordError):
-            RecordFile(store, "record.npz").check()
-    assert store.exists("record.npz")
-
-
-def test_a_storage_that_is_away_is_no_damage(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a good record would be set aside and trained again because a network hiccuped."""
-    monkeypatch.setattr(storage, "PATIENCE", ())
-    Store.at(s3.uri("x")).write("record.npz", _record())
-    with refusing(s3.endpoint, 10**6) as endpoint:
-        away = Store.at(f"{s3.uri('x')}?endpoint_override={endpoint.removeprefix('http://')}&scheme=http")
-        with pytest.raises(OSError, match=r"SLOW_DOWN|503") as refused:
-            RecordFile(away, "record.npz").check()
-    assert not isinstance(refused.value, RecordError)
-
-
-def test_threads_parse_one_header_at_a_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python's parser reads them, and fails where collecting garbage lets another thread in between."""
-    store.write("record.npz", _record())
-    parse, inside, most = np.lib.format.read_array, [], []
-
-    def watched(*arguments: Any, **options: Any) -> Any:
-        inside.append(1)
-        most.append(len(inside))
-        time.sleep(0.005)
-        inside.pop()
-        return parse(*arguments, **options)
-
-    monkeypatch.setattr(np.lib.format, "read_array", watched)
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: RecordFile(store, "record.npz").check(), range(8)))
-    assert len(most) >= 8
-    assert max(most) == 1

@@ -23,9 +23,7 @@ MLP = {"name": "mlp", "hidden": [16]}
     [({"scheme": "half"}, 80), ({"scheme": "fraction", "fraction": 0.7}, 112), ({"scheme": "canaries"}, 155)],
     ids=str,
 )
-def test_an_epoch_has_the_examples_of_a_subset_and_training_its_steps(
-    subsets: dict[str, Any], size: int
-) -> None:
+def test_an_epoch_has_the_examples_of_a_subset(subsets: dict[str, Any], size: int) -> None:
     task = make_task(Recipe(batch_size=32, epochs=10, early_stopping=0.25), SMALL, MLP, subsets)
     assert task.size == size
     assert task.epochs == 3
