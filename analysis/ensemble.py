@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from os import PathLike
@@ -222,10 +222,9 @@ def load_sweep(
         seeds = manifest.seed_range
     checked = Checked(store)
     found: dict[str, list[Address]] = {}
-    known: set[Address] = set()
+    known: dict[Address, str] = {}
     for address, entry in addressed(store):
-        if entry in checked:
-            known.add(address)
+        known[address] = checked.content(entry)
         if seeds is not None and (address.last < seeds.start or address.first >= seeds.stop):
             continue
         if manifest is None or address.context_id == manifest.context_id:
@@ -261,9 +260,9 @@ def load_sweep(
 
 
 def _blocks(
-    store: Store, addresses: Sequence[Address], seeds: range | None, known: Collection[Address]
+    store: Store, addresses: Sequence[Address], seeds: range | None, known: Mapping[Address, str]
 ) -> list[Block]:
-    """The records of one recipe, every subset seed from the first that has it; ``known`` are not checked."""
+    """The records of one recipe, every subset seed from the first that has it; ``known``: contents."""
     seen: set[int] = set()
     blocks = []
     for address in sorted(addresses, key=lambda a: (a.first, a.last)):
@@ -274,7 +273,7 @@ def _blocks(
         ]
         seen.update(address.seeds)
         if rows:
-            file = RecordFile(store, address.path, address in known)
+            file = RecordFile(store, address.path, known[address])
             if not file.checked:
                 file.check()
             blocks.append(Block(file, np.array(rows)))

@@ -1,4 +1,4 @@
-"""Which records were checked, and their figures: ``records.json``, so that each record is read once.
+"""Which records were checked, their checksums and figures: ``records.json``, so that each is read once.
 
 A record that is missing there, or whose size or time has changed since, is read; so is every record where the
 file is missing or damaged. It may be deleted at any time.
@@ -15,7 +15,7 @@ from trainables.directory import CHECKED
 from trainables.records import RecordError, RecordFile, content_id
 from trainables.storage import Entry, Store
 
-FORMAT = 1
+FORMAT = 2
 FIGURES = ("test_accuracy", "train_accuracy", "final_loss")  # of which the sums over replicas are kept
 
 
@@ -37,7 +37,11 @@ class Checked:
 
     def sums(self, entry: Entry) -> dict[str, float] | None:
         """Sums of ``FIGURES`` over a record's replicas; None of a record that was not checked."""
-        return dict(zip(FIGURES, self._known[entry.path][2:], strict=True)) if entry in self else None
+        return dict(zip(FIGURES, self._known[entry.path][3:], strict=True)) if entry in self else None
+
+    def content(self, entry: Entry) -> str:
+        """What `RecordFile.content` says of a record; empty of one that was not checked."""
+        return str(self._known[entry.path][2]) if entry in self else ""
 
     def problem(self, entry: Entry) -> str | None:
         """What is wrong with a record, in one line; None where it is whole, or was when it was checked."""
@@ -50,7 +54,7 @@ class Checked:
         except RecordError as error:
             self._known.pop(entry.path, None)
             return str(error)
-        self._known[entry.path] = [entry.size, entry.modified, *sums]
+        self._known[entry.path] = [entry.size, entry.modified, record.content, *sums]
         return None
 
     def write(self, there: Iterable[Entry] | None = None) -> None:

@@ -15,6 +15,10 @@ class Diverged(UserError):
     """Training that ended in no numbers; it would end there again."""
 
 
+class StorageFull(OSError):
+    """The disk that a sweep directory lies on has no room, or the user none of its quota."""
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, or its kind where it has none."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

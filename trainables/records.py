@@ -34,7 +34,7 @@ from trainables.ranges import Ranges
 from trainables.storage import Store
 
 VERSION = 1
-_REMOTE = "remote"  # among what a RecordFile keeps: its open file
+_REMOTE, _CONTENT = "remote", "content"  # among what a RecordFile keeps: its open file, checksums
 _HEADER = 30 + 64  # bytes before a member's data, its name aside: the format's own, and more than NumPy adds
 SIDES = ("train", "test")
 FLOAT_SIGNALS = ("margin", "log_p_true", "entropy", "modified_entropy")
@@ -217,12 +217,13 @@ def write_record(store: Store, address: Address, record: Record) -> None:
 class RecordFile:
     """A record read lazily: each member is fetched, checked and unpacked when asked for by name.
 
-    One that was ``checked`` before, see `trainables.checked`, is taken to hold the seeds that its name says.
+    One that was checked before, see `trainables.checked`, is taken to hold the seeds that its name says.
+    ``checked`` is its content, then.
     """
 
     store: Store
     path: str
-    checked: bool = False
+    checked: str = ""
     _kept: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)  # small fields
 
     def __getstate__(self) -> dict[str, Any]:
@@ -243,6 +244,7 @@ class RecordFile:
         asked = "version"
         try:
             with self._open() as file, zipfile.ZipFile(file) as archive:
+                self._kept[_CONTENT] = content_id({part.filename: part.CRC for part in archive.infolist()})
 
                 def member(name: str) -> Array:
                     nonlocal asked
@@ -318,6 +320,16 @@ class RecordFile:
     def context(self) -> Context:
         """What the record holds beside the recipe: data, model, subset scheme and seed."""
         return Context.model_validate_json(str(self._load("context")))
+
+    @property
+    def content(self) -> str:
+        """Ten hexadecimal digits that follow from all that the record holds: checksums of its members."""
+        if self.checked:
+            return self.checked
+        if _CONTENT not in self._kept:
+            with self._members():
+                pass
+        return str(self._kept[_CONTENT])
 
     def problem(self) -> str | None:
         """What `check` finds wrong, in one line; None for a record that is whole."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import tempfile
 import time
 import uuid
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from pyarrow import fs
 
-from trainables.errors import UserError, first_line
+from trainables.errors import StorageFull, UserError, first_line
 from trainables.ranges import Remote
 
 T = TypeVar("T")
@@ -184,7 +184,11 @@ class Store:
         return _patiently(get)
 
     def write(self, path: str, data: bytes | memoryview) -> None:
-        """Puts a file in place in one step: readers see the old content or the new, never a part."""
+        """Puts a file in place in one step: readers see the old content or the new, never a part.
+
+        Raises:
+            StorageFull: the disk of a local store has no room.
+        """
         if self.local is not None:
             _replace(self.local / path, data)
             return
@@ -243,18 +247,20 @@ def _is_aside(path: str) -> bool:
 
 def _replace(target: Path, data: bytes | memoryview) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(prefix=ASIDE, dir=target.parent)
+    aside = target.parent / f"{ASIDE}{uuid.uuid4().hex}"
     try:
-        with os.fdopen(handle, "wb") as out:
+        with open(aside, "xb") as out:
             out.write(data)
             out.flush()
             os.fsync(out.fileno())
-        os.chmod(aside, 0o644)
         os.replace(aside, target)
     except BaseException as error:
-        Path(aside).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            error.filename = error.filename or str(target)
+        aside.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull(error.errno, error.strerror, str(target)) from error
+        error.filename = error.filename or str(target)
         raise
 
 

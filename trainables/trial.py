@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 import os
@@ -18,7 +17,7 @@ import numpy as np
 
 from trainables.directory import failure_path, progress_path
 from trainables.engine.runtime import Runtime
-from trainables.errors import Diverged
+from trainables.errors import Diverged, StorageFull
 from trainables.recipe import Recipe
 from trainables.records import Address, Array, Context, write_record
 from trainables.storage import Store
@@ -193,7 +192,7 @@ def trial(config: dict[str, int], job: Job, dataset: Any) -> None:
         _train(block, job, dataset, failures.count())
     except Exception as error:
         trace = traceback.format_exc()
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, StorageFull):
             tune.report({"fatal": f"{job.store} is full ({error})", "replicas": 0.0})
             return
         hopeless = isinstance(error, Diverged)

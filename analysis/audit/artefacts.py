@@ -30,12 +30,11 @@ def path_of(key: str) -> str:
     return f"results/audits/{key}.npz"
 
 
-def address_of(ensemble: Ensemble, sizes: Mapping[str, int], options: Mapping[str, Any]) -> str | None:
+def address_of(ensemble: Ensemble, options: Mapping[str, Any]) -> str | None:
     """Return the address of an audit: a hash of the records, options, attacks and release it follows from.
 
     Args:
         ensemble: the replicas of one recipe.
-        sizes: bytes of every record by its path; the path says recipe, context and subset seeds.
         options: those of `audit`. The reference and the risk shown are none of them.
 
     Returns:
@@ -43,10 +42,10 @@ def address_of(ensemble: Ensemble, sizes: Mapping[str, int], options: Mapping[st
     """
     records = []
     for block in ensemble.blocks:
-        if not isinstance(block.source, RecordFile) or block.source.path not in sizes:
+        if not isinstance(block.source, RecordFile):
             return None
         rows = np.asarray(block.rows).tolist()
-        records.append([block.source.path, sizes[block.source.path], rows])
+        records.append([block.source.path, block.source.content, rows])
     attacks = {}
     for name, attack in registry.select(options.get("attacks")).items():
         code = "" if attack is registry.ATTACKS.get(name) else _code(attack)

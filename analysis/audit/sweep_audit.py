@@ -27,7 +27,6 @@ from analysis.statistics.intervals import holm, interval, p_value
 from trainables.directory import (
     NO_MANIFEST,
     NOTES,
-    RECORDS,
     Manifest,
     read_manifest,
     reference_recipe,
@@ -334,11 +333,10 @@ def audit_sweep(
         ensembles = {recipe_id: ensemble.kept() for recipe_id, ensemble in ensembles.items()}
     claims = bool(options.pop("claims", False))
     results = Results(ensembles, manifest, options, claims)
-    sizes = {entry.path: entry.size for entry in store.list(RECORDS)}
     found, left = {}, []
     wanted = _wanted(results)
     for key, ensemble in wanted.items():
-        job = Job(ensemble, options, store, key, artefacts.address_of(ensemble, sizes, options))
+        job = Job(ensemble, options, store, key, artefacts.address_of(ensemble, options))
         there, problem = artefacts.load(store, key, job.address) if job.address else (None, "")
         if problem:
             results.damaged.append(problem)

@@ -56,6 +56,11 @@ def test_the_whole_audit_of_a_file(tmp_path: Path) -> None:
     )
     again = audit_predictions(path, tmp_path / "out", resamples=100)
     assert again.recipes["lira_auc"][0] == row["lira_auc"]
+    as_large = given["logits"][..., ::-1].copy()
+    changed = audit_predictions(save(tmp_path, logits=as_large), tmp_path / "out", resamples=100)
+    assert len(changed.audited) == 1
+    fresh = audit_predictions(path, tmp_path / "fresh", resamples=100)
+    assert changed.recipes["lira_auc"][0] == fresh.recipes["lira_auc"][0] != row["lira_auc"]
     with pytest.raises(UserError, match="holds another sweep"):
         audit_predictions(save(tmp_path, labels=np.zeros(N, int)), tmp_path / "out")
     (tmp_path / "full").mkdir()

@@ -95,11 +95,11 @@ def test_a_damaged_file_counts_as_none(known: tuple[Store, bytes], data: st.Data
     place = data.draw(st.integers(0, len(whole) - 1))
     value = data.draw(st.integers(0, 255).filter(lambda byte: byte != whole[place]))
     flipped = whole[:place] + bytes([value]) + whole[place + 1 :]
-    other = [b"null", b"[]", b"{}", b'{"format": 1, "digest": [], "records": 3}', b"\xff", b"[" * 9999]
+    other = [b"null", b"[]", b"{}", b'{"format": 2, "digest": [], "records": 3}', b"\xff", b"[" * 9999]
     content = data.draw(st.sampled_from([flipped, whole[:place], *other]))
     store.write(CHECKED, content)
     assert len(Checked(store)._known) in (0, 2)
-    assert all(len(found) == 5 for found in Checked(store)._known.values())
+    assert all(len(found) == 6 for found in Checked(store)._known.values())
     assert missing(store) == 0
     (recipe,) = status(store).recipes
     assert recipe.done == 8

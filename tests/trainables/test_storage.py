@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import multiprocessing
+import os
 import pickle
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from tests.helpers.servers import S3, refusing
 from trainables import storage
-from trainables.errors import UserError
+from trainables.errors import StorageFull, UserError
 from trainables.storage import Store, located
 
 
@@ -160,6 +161,27 @@ def test_a_full_disk_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
     assert str(tmp_path / "record.npz") in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["record.npz"]
     assert (tmp_path / "record.npz").read_bytes() == b"old"
+
+
+def test_no_room_is_an_error_of_the_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(StorageFull, match="a/b") as refused:
+        Store.at(tmp_path).write("a/b", b"1")
+    assert refused.value.errno == errno.EDQUOT
+    assert list((tmp_path / "a").iterdir()) == []
+
+
+@pytest.mark.parametrize("mask", [0o077, 0o022, 0o002])
+def test_files_have_the_permissions_that_the_user_gives(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        Store.at(tmp_path).write("a", b"1")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o666 & ~mask
 
 
 def test_leftovers_of_a_killed_writer_are_not_files(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import pytest
 from trainables import trial as module
 from trainables.directory import failure_path, progress_path
 from trainables.engine.runtime import Runtime
+from trainables.errors import Diverged, StorageFull
 from trainables.records import Address, Context
 from trainables.storage import Store
-from trainables.trial import Block, Failures, Job, Progress
+from trainables.trial import Block, Failures, Job, Progress, trial
 
 ADDRESS = Address("a" * 10, "b" * 10, 4, 7)
 BLOCK = Block({"optimizer": "sam", "rho": 0.1}, ADDRESS, "sam rho=0.1")
@@ -94,3 +96,50 @@ def test_the_next_run_counts_anew_and_success_leaves_nothing(tmp_path: Path) -> 
     assert later.count() == 0
     Store.at(tmp_path).write(failure_path(ADDRESS), b"{")
     assert later.count() == 0, "a note that was cut counts as none"
+
+
+@pytest.fixture
+def fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Runs a trial whose training raises; gives what it reports."""
+    pytest.importorskip("ray")
+    from ray import tune
+
+    reported: list[dict[str, Any]] = []
+    monkeypatch.setattr(tune, "report", reported.append)
+    monkeypatch.setattr(module, "_show", lambda _: None)
+    monkeypatch.setattr(module, "_log_place", lambda: "a log")
+
+    def run(error: BaseException) -> list[dict[str, Any]]:
+        def train(*_: Any) -> None:
+            raise error
+
+        monkeypatch.setattr(module, "_train", train)
+        trial({"block": 0}, job(tmp_path), None)
+        return reported
+
+    return run
+
+
+def test_a_full_storage_ends_the_run(fails: Any, tmp_path: Path) -> None:
+    (report,) = fails(StorageFull(errno.ENOSPC, "No space left on device", f"{tmp_path}/records/x.npz"))
+    assert str(tmp_path) in report["fatal"]
+    assert "is full" in report["fatal"]
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_another_full_disk_is_an_attempt_that_failed(fails: Any, tmp_path: Path) -> None:
+    error = OSError(errno.ENOSPC, "No space left on device", "/tmp/of-one-node")
+    for _ in range(module.ATTEMPTS - 1):
+        with pytest.raises(OSError, match="of-one-node"):
+            fails(error)
+    (report,) = fails(error)
+    assert report["failed"] is True
+    (failure,) = tmp_path.rglob("*.json")
+    about = json.loads(failure.read_text())
+    assert (about["attempts"], about["given_up"]) == (module.ATTEMPTS, True)
+    assert "/tmp/of-one-node" in about["error"]
+
+
+def test_what_diverges_is_given_up_at_once(fails: Any) -> None:
+    (report,) = fails(Diverged("loss is nan"))
+    assert report["reason"] == "Diverged"

@@ -7,6 +7,7 @@ import io
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -217,7 +218,8 @@ def _features(
     if pd.api.types.is_numeric_dtype(train):
         return Column(name), *_numbers(train, test, name, notes)
     categories = sorted({str(v) for v in train.dropna().unique()})
-    own = [*categories, MISSING] if train.isna().any() else categories
+    missing = next(name for name in (MISSING + "_" * i for i in count()) if name not in categories)
+    own = [*categories, missing] if train.isna().any() else categories
     most = min(MOST_CATEGORIES, max(20, len(train) // 2))
     if len(own) > most:
         raise UserError(
@@ -226,12 +228,12 @@ def _features(
         )
     if not own:
         raise UserError(f"dataset.path: column {name!r} is empty in training; name it in 'drop'")
-    if MISSING in own:
+    if missing in own:
         notes.append(f"{int(train.isna().sum()):,} training rows miss {name!r}, a category of its own")
     place: Mapping[str, int] = {category: i for i, category in enumerate(own)}
     found = []
     for side in (train, test):
-        texts = [MISSING if missing else str(v) for v, missing in zip(side, side.isna(), strict=True)]
+        texts = [missing if absent else str(v) for v, absent in zip(side, side.isna(), strict=True)]
         code = np.array([place.get(text, -1) for text in texts])
         found.append((code[:, None] == np.arange(len(own))).astype(np.float64))
     unseen = int((found[1].sum(axis=1) == 0).sum())

@@ -47,6 +47,17 @@ def split(frame: pd.DataFrame, folder: Path) -> dict[str, Any]:
     return {"path": folder / "train.csv", "test_path": str(folder / "test.csv")}
 
 
+def test_a_category_called_missing_is_not_taken_for_what_is_missing(tmp_path: Path) -> None:
+    frame = people()
+    frame.loc[frame["workclass"] == "Private", "workclass"] = "missing"
+    data = load(**split(frame, tmp_path))
+    place = [feature for column in data.columns for feature in column.features]
+    known = data.x_test[:, place.index("workclass=missing")] > 0
+    np.testing.assert_array_equal(known, frame["workclass"][-20:] == "missing")
+    absent = data.x_train[:, place.index("workclass=missing_")] > 0
+    np.testing.assert_array_equal(absent, frame["workclass"][:-20].isna())
+
+
 def test_columns_are_encoded_as_scikit_learn_does(tmp_path: Path) -> None:
     frame = people()
     data = load(**split(frame, tmp_path))
