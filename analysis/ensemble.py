@@ -83,11 +83,11 @@ class Ensemble:
         return np.argsort(np.concatenate([block["seeds"] for block in self.blocks]), kind="stable")
 
     def kept(self) -> Ensemble:
-        """The same ensemble, holding on to what it has read."""
+        """Return the same ensemble, holding on to what it has read."""
         return self if self.memo is not None else replace(self, memo=Memo())
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is sent to another process: nothing that was read, which it can read itself."""
+        """Return what is sent to another process: nothing that was read, which it can read itself."""
         return {f.name: getattr(self, f.name) for f in fields(self)} | {"memo": None}
 
     def _gather(self, name: str) -> Array:
@@ -128,7 +128,7 @@ class Ensemble:
         return self._gather(f"{side}_{name}")
 
     def per_replica(self, name: str) -> NDArray[np.float64]:
-        """A figure of every replica, one of `trainables.records.PER_REPLICA`: ``[R]``."""
+        """Return a figure of every replica, one of `trainables.records.PER_REPLICA`: ``[R]``."""
         return self._gather(name).astype(np.float64)
 
     @cached_property
@@ -139,7 +139,7 @@ class Ensemble:
         return np.arange(self.replicas)
 
     def restrict(self, seeds: Array) -> Ensemble:
-        """The same ensemble with only the replicas of these subset seeds; what was kept stays kept."""
+        """Return the same ensemble with only the replicas of these subset seeds; what was kept stays kept."""
         if np.isin(self.seeds, seeds).all():
             return self
         blocks = [Block(b.source, b.rows[np.isin(b["seeds"], seeds)]) for b in self.blocks]
@@ -150,7 +150,7 @@ class Ensemble:
         return replace(self, blocks=[b for b in blocks if len(b.rows)], memo=memo)
 
     def drawn(self) -> Ensemble:
-        """The same ensemble on the training examples that chance lets in.
+        """Return the same ensemble on the training examples that chance lets in.
 
         These are all, but with subset scheme ``canaries`` only the canaries: every replica was trained on the
         others, so nothing can be said of them.
@@ -262,7 +262,7 @@ def load_sweep(
 def _blocks(
     store: Store, addresses: Sequence[Address], seeds: range | None, known: Mapping[Address, str]
 ) -> list[Block]:
-    """The records of one recipe, every subset seed from the first that has it; ``known``: contents."""
+    """Return the records of one recipe, every subset seed from the first that has it; ``known``: contents."""
     seen: set[int] = set()
     blocks = []
     for address in sorted(addresses, key=lambda a: (a.first, a.last)):

@@ -24,7 +24,7 @@ def empirical_epsilon(
     confidence: float = 0.95,
     clusters: ArrayLike | None = None,
 ) -> float:
-    """Lower bound on the epsilon that an (epsilon, delta)-private training could have had.
+    """Return a lower bound on the epsilon that an (epsilon, delta)-private training could have had.
 
     (epsilon, delta)-DP forces FPR + e^epsilon FNR >= 1 - delta and FNR + e^epsilon FPR >= 1 - delta (Kairouz
     et al. 2015). Each half of the clusters is tested at the threshold that does best on the other half, so no
@@ -58,7 +58,7 @@ def empirical_epsilon(
 
 
 def bound(rows: Keys, half: NDArray[np.bool_], *, delta: float, confidence: float) -> float:
-    """The bound of `empirical_epsilon` from keys, for who has sorted the scores already.
+    """Return the bound of `empirical_epsilon` from keys, for who has sorted the scores already.
 
     Args:
         rows: The keys of every target ``[R, n]``.
@@ -84,7 +84,7 @@ def bound(rows: Keys, half: NDArray[np.bool_], *, delta: float, confidence: floa
 
 
 def _best_cut(scores: Ordered, mass: float) -> Keys:
-    """The cut ``[1]`` of the largest bound, at error rates about as far up as their Clopper-Pearson ends."""
+    """Return the cut ``[1]`` of the largest bound, at error rates about at their Clopper-Pearson ends."""
     counts = scores.nonmembers, scores.members
     if not all(counts):
         return np.array([BEYOND])
@@ -107,7 +107,7 @@ def _epsilon(fpr: NDArray[Any], fnr: NDArray[Any], mass: float) -> NDArray[Any]:
 def one_run_epsilon(
     guesses_correct: int, guesses: int, canaries: int, delta: float = 1e-5, confidence: float = 0.95
 ) -> float:
-    """Lower bound on epsilon from one training run with canaries (Steinke, Nasr and Jagielski 2023).
+    """Return a lower bound on epsilon from one training run with canaries (Steinke, Nasr and Jagielski 2023).
 
     Each of ``canaries`` examples is in the training set by a fair coin of its own; the auditor sees the
     trained model, guesses ``guesses`` of the coins and abstains from the others. Had the training been
@@ -155,7 +155,7 @@ def one_run_epsilon(
 
 
 def canary_guesses(scores: ArrayLike, members: ArrayLike) -> tuple[int, int]:
-    """Guesses on the canaries of each replica by its own scores, for `one_run_epsilon`.
+    """Return guesses on the canaries of each replica by its own scores, for `one_run_epsilon`.
 
     The quarter with the highest scores is guessed to be in the training set, the quarter with the lowest not
     to be; of the other half nothing is said.
@@ -175,7 +175,7 @@ def canary_guesses(scores: ArrayLike, members: ArrayLike) -> tuple[int, int]:
 
 
 def _tail_probability(right: int, guesses: int, canaries: int, epsilon: float, delta: float) -> float:
-    """The most likely that ``right`` or more right guesses can be."""
+    """Return the most likely that ``right`` or more right guesses can be."""
     success = expit(epsilon)
     just_below = binom.pmf(np.arange(right - 1, -1, -1), guesses, success)
     slope = (np.cumsum(just_below) / np.arange(1, right + 1)).max()

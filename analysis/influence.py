@@ -7,7 +7,7 @@ total, so
     influence_ji = P_ji / in_i - (right_j - P_ji) / out_i.
 
 Of two replicas that are complements, one product serves both: see `_folded`. Counts below 2^24 are exact in
-float32, whatever the order of summation; so results do not depend on the blocks.
+float32, whatever the order of summation; so results do not depend on the chunks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.floating[Any]]
 
-_CACHE = 1 << 19  # bytes that one pass over a block should touch, within a core's second-level cache
+_CACHE = 1 << 19  # bytes that one pass over a chunk should touch, within a core's second-level cache
 _CORES = os.cpu_count() or 1
 _RUNS = 64  # values in a run whose maximum is taken
 
@@ -34,14 +34,14 @@ def influence(
     """Estimate the influence of every training example on every test example.
 
     That is the mean over the replicas with the training example IN minus the mean over those with it OUT
-    (Feldman and Zhang 2020, equation 2). For more pairs than memory holds see `influence_blocks` and
+    (Feldman and Zhang 2020, equation 2). For more pairs than memory holds see `influence_chunks` and
     `influence_summary`.
 
     Args:
         correct_test: bool ``[R, m]``, or any score such as the probability of the true class.
         members: bool ``[R, n]``: which training examples each replica trained on.
         max_bytes: Bounds the result and the working memory together, beside the tens of MiB that a library
-            keeps for its matrix products. Where the result alone leaves no room, the smallest blocks are
+            keeps for its matrix products. Where the result alone leaves no room, the smallest chunks are
             used.
         device: ``"cuda"`` lets torch take the product there; None is NumPy.
 
@@ -59,12 +59,12 @@ def influence(
     return result
 
 
-def influence_blocks(
+def influence_chunks(
     correct_test: ArrayLike, members: ArrayLike, *, max_bytes: int = 2 << 30, device: str | None = None
 ) -> Iterator[tuple[slice, Floats]]:
-    """Stream `influence` by blocks of test points.
+    """Stream `influence` by chunks of test points.
 
-    Each block is overwritten by the next one: use it or copy it before going on.
+    Each chunk is overwritten by the next one: use it or copy it before going on.
 
     Args:
         correct_test: bool ``[R, m]``, or any score.
@@ -81,7 +81,7 @@ def influence_blocks(
 
 
 def influence_entropy(influence: ArrayLike) -> Floats:
-    """Entropy of each test point's influences: of p_i = |influence_i| / sum |influence|.
+    """Return the entropy of each test point's influences: of p_i = |influence_i| / sum |influence|.
 
     It is low where few training examples carry the prediction (an atypical point) and log n where all are
     alike.
@@ -119,7 +119,7 @@ def influence_summary(
     max_bytes: int = 2 << 30,
     device: str | None = None,
 ) -> InfluenceSummary:
-    """Every test point's entropy and its strongest pairs, streamed over `influence_blocks`.
+    """Return every test point's entropy and its strongest pairs, streamed over `influence_chunks`.
 
     Memory is ``max_bytes`` and what is kept, for any number of pairs. Ties go to the lower training index.
 
@@ -136,12 +136,12 @@ def influence_summary(
         The entropies and the pairs.
     """
     found: list[tuple[float, NDArray[Any], Floats, NDArray[Any]]] = []
-    blocks = influence_blocks(correct_test, members, max_bytes=max_bytes * 3 // 4, device=device)
+    chunks = influence_chunks(correct_test, members, max_bytes=max_bytes * 3 // 4, device=device)
     with ThreadPoolExecutor(_CORES) as pool:
-        # A quarter is left for the sorting and the logarithms, which work on single rows of a block.
-        for _, block in blocks:
-            block[:, np.isnan(block[0])] = 0  # whole columns are NaN: never IN or never OUT
-            parts = np.array_split(block, _CORES)
+        # A quarter is left for the sorting and the logarithms, which work on single rows of a chunk.
+        for _, chunk in chunks:
+            chunk[:, np.isnan(chunk[0])] = 0  # whole columns are NaN: never IN or never OUT
+            parts = np.array_split(chunk, _CORES)
             for part in pool.map(_summaries, parts, repeat(top), repeat(above)):
                 found += part
     entropy, *pairs = zip(*found, strict=True)
@@ -150,10 +150,10 @@ def influence_summary(
 
 
 def _summaries(
-    block: Floats, top: int, above: float | None
+    chunk: Floats, top: int, above: float | None
 ) -> list[tuple[float, NDArray[Any], Floats, NDArray[Any]]]:
-    """The entropy and the kept pairs of each test point of a block without NaN."""
-    return [(_entropy(values), *_pairs(values, top, above)) for values in block]
+    """Return the entropy and the kept pairs of each test point of a chunk without NaN."""
+    return [(_entropy(values), *_pairs(values, top, above)) for values in chunk]
 
 
 def _pairs(values: Floats, top: int, above: float | None) -> tuple[NDArray[Any], Floats, NDArray[Any]]:
@@ -168,7 +168,7 @@ def _pairs(values: Floats, top: int, above: float | None) -> tuple[NDArray[Any],
 
 
 def _largest(values: Floats, top: int, sign: int = 1) -> NDArray[np.int64]:
-    """Indices of the ``top`` largest positive values of one sign, largest first, ties by index.
+    """Return the indices of the ``top`` largest positive values of one sign, largest first, ties by index.
 
     The top-th largest maximum of runs of values bounds the top-th largest value from below, so that few
     values are left to sort.
@@ -190,7 +190,7 @@ def _largest(values: Floats, top: int, sign: int = 1) -> NDArray[np.int64]:
 
 
 def _entropy(values: Floats) -> float:
-    """Entropy of one row without NaN."""
+    """Return the entropy of one row without NaN."""
     size = np.abs(values)
     total = size.sum(dtype=np.float64)
     if not total:
@@ -214,7 +214,7 @@ def _checked(correct_test: ArrayLike, members: ArrayLike) -> tuple[NDArray[Any],
 def _filled(
     correct: NDArray[Any], members: NDArray[np.bool_], budget: int, device: str | None, out: Floats | None
 ) -> Iterator[tuple[slice, Floats]]:
-    """Fills rows of ``out``, or of one buffer that is used again and again, block by block."""
+    """Fill rows of ``out``, or of one buffer that is used again and again, chunk by chunk."""
     (replicas, tests), n = correct.shape, members.shape[1]
     count = members.sum(axis=0).astype(np.float32)
     ins = np.where((count > 0) & (count < replicas), count, np.nan)
@@ -231,14 +231,14 @@ def _filled(
     with ThreadPoolExecutor(_CORES) as pool:
         for start in range(0, tests, rows):
             span = slice(start, min(start + rows, tests))
-            block = out[span] if buffer is None else buffer[: span.stop - start]  # type: ignore[index]
+            chunk = out[span] if buffer is None else buffer[: span.stop - start]  # type: ignore[index]
             left = np.ascontiguousarray(correct[:, span].T, dtype=np.float32)
             for column in range(0, n, tile):
-                _product(left, members[:, column : column + tile], block[:, column : column + tile], device)
+                _product(left, members[:, column : column + tile], chunk[:, column : column + tile], device)
             # The product has threads of its own; NumPy's other passes let go of the interpreter lock.
-            shares = np.array_split(block, _CORES), np.array_split(right[span], _CORES)
+            shares = np.array_split(chunk, _CORES), np.array_split(right[span], _CORES)
             list(pool.map(_averaged, *shares, repeat(ins), repeat(outs)))
-            yield span, block
+            yield span, chunk
 
 
 def _folded(correct: NDArray[Any], members: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -257,7 +257,7 @@ def _folded(correct: NDArray[Any], members: NDArray[np.bool_]) -> tuple[NDArray[
 
 
 def _averaged(counts: Floats, right: Floats, ins: Floats, outs: Floats) -> None:
-    """Counts of "right and IN" ``[rows, n]`` -> influence, in place and in cache-sized passes."""
+    """Turn counts of "right and IN" ``[rows, n]`` into influence, in place, in cache-sized passes."""
     step = max(1, _CACHE // (4 * max(1, counts.shape[1])))
     for i in range(0, len(counts), step):
         part = counts[i : i + step]

@@ -27,7 +27,7 @@ __all__ = [
     "nonmember_variance",
 ]
 
-_BLOCK = 64 << 20  # bytes
+_CHUNK = 64 << 20  # bytes
 RATE_THRESHOLD = 0.25  # Feldman and Zhang 2020, section 3: what they call a memorized example
 MIDDLE = (0.6, 0.85)  # where Kim et al. 2023 see the largest surplus of SAM
 
@@ -83,7 +83,7 @@ def _welch(margin: NDArray[Any], members: NDArray[Any]) -> Floats:
 
 
 def memorization_se(correct: ArrayLike, members: ArrayLike) -> Floats:
-    """Standard error of `memorization` over replicas.
+    """Estimate the standard error of `memorization` over replicas.
 
     sqrt(p(1-p)/(IN+2) + q(1-q)/(OUT+2)) with p and q after one success and one failure added to each side
     (Agresti and Caffo 2000), so that a side on which all replicas agree is not called certain.
@@ -115,7 +115,7 @@ class MemorizationFigures(NamedTuple):
 def memorization_figures(
     correct: ArrayLike, members: ArrayLike, weights: ArrayLike | None = None
 ) -> MemorizationFigures:
-    """Mean memorization, memorization rate and middle share, for each weighting of the replicas.
+    """Return mean memorization, memorization rate and middle share, for each weighting of the replicas.
 
     Examples without an IN or an OUT replica under a weighting are left out of its metrics.
 
@@ -140,7 +140,7 @@ def memorization_figures(
 
 
 def nonmember_variance(margin: ArrayLike, members: ArrayLike, weights: ArrayLike | None = None) -> Floats:
-    """Variance of the margin over the replicas that hold an example OUT, averaged over examples.
+    """Return the variance of the margin over the replicas that hold an example OUT, averaged over examples.
 
     It is the unbiased variance of integer weights, sum w (x - mean)^2 / (sum w - 1). Examples with fewer than
     two OUT replicas are left out.
@@ -201,8 +201,8 @@ def _weights(weights: ArrayLike | None, members: ArrayLike) -> Floats:
 
 
 def _columns(rows: Floats, *arrays: ArrayLike) -> Iterator[list[NDArray[Any]]]:
-    """The arrays ``[R, n]`` by examples, as many at a time as keep what is made of them near ``_BLOCK``."""
+    """Yield the arrays ``[R, n]`` by examples, as many as keep what is made of them in ``_CHUNK``."""
     draws, replicas = rows.shape
     given = [np.asarray(array) for array in arrays]
-    step = max(64, _BLOCK // (32 * max(draws, replicas)))
+    step = max(64, _CHUNK // (32 * max(draws, replicas)))
     return ([array[:, i : i + step] for array in given] for i in range(0, given[0].shape[1], step))

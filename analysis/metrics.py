@@ -49,13 +49,13 @@ class Roc(NamedTuple):
         return float((1 + (self.tpr - self.fpr).max()) / 2)
 
     def figures(self) -> dict[str, float]:
-        """All metrics by the name of their column."""
+        """Return all metrics by the name of their column."""
         best = self.balanced_accuracy
         levels = {name: self.tpr_at_fpr(level) for name, level in LEVELS.items()}
         return {"auc": self.auc, "balanced_accuracy": best, "advantage": 2 * best - 1, **levels}
 
     def tpr_at_fpr(self, fpr: float) -> float:
-        """The largest TPR of a point with FPR <= ``fpr``, see `tpr_at_fpr`."""
+        """Return the largest TPR of a point with FPR <= ``fpr``, see `tpr_at_fpr`."""
         if np.isnan(self.tpr[-1]) or np.isnan(self.fpr[-1]):
             return np.nan
         return float(self.tpr[np.searchsorted(self.fpr, fpr, side="right") - 1])
@@ -179,7 +179,7 @@ class OperatingPoint(NamedTuple):
 
     @staticmethod
     def of(hits: Any, alarms: Any, ins: Any, outs: Any) -> OperatingPoint:
-        """The figures of ``hits`` among ``ins`` members and ``alarms`` among ``outs`` others, elementwise."""
+        """Return the figures of ``hits`` among ``ins`` members and ``alarms`` among ``outs`` others."""
         with np.errstate(invalid="ignore", divide="ignore"):
             tpr, fpr, precision = hits / ins, alarms / outs, hits / (hits + alarms)
         return OperatingPoint((tpr + 1 - fpr) / 2, tpr, fpr, precision)

@@ -44,7 +44,7 @@ def pareto_front(points: ArrayLike, *, maximize: Sequence[bool] = (True, False))
 def hypervolume(
     points: ArrayLike, reference: ArrayLike, *, maximize: Sequence[bool] = (True, False)
 ) -> float:
-    """Volume between the front of the points and a reference point.
+    """Return the volume between the front of the points and a reference point.
 
     Points that are not better than the reference in every objective add nothing. Two objectives take one pass
     along the front; more are sliced along the last objective (While et al. 2006), fine for fronts of
@@ -70,7 +70,7 @@ def hypervolume(
 
 
 def front_probability(points: ArrayLike, *, maximize: Sequence[bool] = (True, False)) -> Floats:
-    """Share of bootstrap replicates in which each recipe is on the front.
+    """Return the share of bootstrap replicates in which each recipe is on the front.
 
     Args:
         points: ``[B, N, d]``. Replicates must be paired: row b of every recipe comes from the same resample

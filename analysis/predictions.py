@@ -57,7 +57,7 @@ Array = NDArray[Any]
 
 
 def place_of(path: str | PathLike[str]) -> Path:
-    """Where the audit of a predictions file goes that is given no other directory."""
+    """Return where the audit of a predictions file goes that is given no other directory."""
     return Path("runs") / Path(path).stem
 
 
@@ -203,7 +203,7 @@ class _Given:
         return name, self._log(name, values)
 
     def _axes_are_in_order(self, name: str, values: Array, prefix: str) -> None:
-        """Says which axes are swapped, where labels and members tell."""
+        """Say which axes are swapped, where labels and members tell."""
         labels, members = (np.shape(self.arrays.get(key, ())) for key in (f"{prefix}labels", "members"))
         if values.ndim not in (3, 4) or len(labels) != 1 or len(members) != 2:
             return
@@ -224,7 +224,7 @@ class _Given:
                 )
 
     def _warn_of_rounding(self, name: str, p: Array) -> None:
-        """Warns where probabilities have lost how confident a model was."""
+        """Warn where probabilities have lost how confident a model was."""
         top = p.max(axis=-1)
         certain = float(((top >= 1) | ((p <= 0).sum(axis=-1) == p.shape[-1] - 1)).mean())
         decimals = _decimals(p)
@@ -280,7 +280,7 @@ class _Given:
 
 
 def _decimals(p: Array) -> int | None:
-    """The number of decimals, up to 6, that a sample of ``p`` is rounded to; None where it is not."""
+    """Return the number of decimals, up to 6, that a sample of ``p`` is rounded to; None where it is not."""
     flat = p.reshape(-1)
     sample = flat[:: max(1, len(flat) // 100_000)].astype(np.float64)
     sample = sample[(sample > 0) & (sample < 1)]
@@ -301,7 +301,7 @@ def _first(bad: NDArray[np.bool_]) -> str:
 
 
 def _signals(outputs: Array, labels: Array) -> Signals:
-    """Signals model by model: float64 copies of all outputs at once could be gigabytes."""
+    """Return signals model by model: float64 copies of all outputs at once could be gigabytes."""
     parts = [Signals.of(one[None], labels) for one in outputs]
     return Signals(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Signals)))
 

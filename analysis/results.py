@@ -77,13 +77,13 @@ def pretty(name: str) -> str:
 
 
 def risk_of(column: str) -> Risk | None:
-    """The risk that a column's name spells, or None for any other column."""
+    """Return the risk that a column's name spells, or None for any other column."""
     match = re.fullmatch(rf"(.+?)_({'|'.join(map(re.escape, METRICS))})", column)
     return Risk(column, match[1], match[2]) if match else None
 
 
 def caveat_of(row: Mapping[str, Any] | pd.Series) -> str:
-    """What to mind of a recipe's figures: the text of a row's ``caveat``, empty where it has none."""
+    """Say what to mind of a recipe's figures: the text of a row's ``caveat``, empty where it has none."""
     text = row.get("caveat")
     return text if isinstance(text, str) else ""
 
@@ -101,7 +101,7 @@ def caveat_lines(recipes: pd.DataFrame) -> Iterator[str]:
 
 
 def front_risk(table: pd.DataFrame) -> Risk | None:
-    """The risk of ``on_front``, which all recipes must resolve.
+    """Return the risk of ``on_front``, which all recipes must resolve.
 
     LiRA's TPR at 0.1 % FPR, else at 1 %, else its AUC, else the first there is.
     """
@@ -127,7 +127,7 @@ class Tables:
 
     @staticmethod
     def of(source: str | PathLike[str] | Store | Tables) -> Tables:
-        """The tables of a sweep directory; tables stay as they are."""
+        """Return the tables of a sweep directory; tables stay as they are."""
         return source if isinstance(source, Tables) else Tables(as_store(source))
 
     @property
@@ -225,7 +225,7 @@ class Tables:
         return table if table.empty else table.pivot(index="recipe_id", columns="risk", values="probability")
 
     def front_probability(self, risk: str) -> pd.Series | None:
-        """How often each recipe is on the front of accuracy and this risk, where the audit says so."""
+        """Return how often each recipe is on the front of accuracy and this risk, where the audit says so."""
         if risk not in self._front_probabilities:
             return None
         return self._front_probabilities[risk].reindex(self.recipes.index)
@@ -238,11 +238,11 @@ class Tables:
         }
 
     def of_recipe(self, name: str, recipe_id: str) -> pd.DataFrame:
-        """The rows of ``roc``, ``scores``, ``buckets`` or ``influence`` that belong to one recipe."""
+        """Return the rows of ``roc``, ``scores``, ``buckets`` or ``influence`` that belong to one recipe."""
         return self._curves[name].get(recipe_id, pd.DataFrame())
 
     def examples(self, recipe_id: str) -> pd.DataFrame:
-        """One row a training example: memorization, risk by attack; empty where none was written."""
+        """Return one row a training example: memorization, risk by attack; empty where none was written."""
         return self._examples(recipe_id)
 
     @cached_property
@@ -298,7 +298,7 @@ class Tables:
         return found
 
     def risk(self, column: str | None = None) -> Risk:
-        """The named risk, or the default one."""
+        """Return the named risk, or the default one."""
         if column is None:
             return self.default_risk
         if column not in self.risks:
@@ -306,7 +306,7 @@ class Tables:
         return self.risks[column]
 
     def recipe_id(self, name: str) -> str:
-        """The recipe that a label or a recipe_id names.
+        """Return the recipe that a label or a recipe_id names.
 
         Raises:
             UserError: neither; says the nearest label.
@@ -338,7 +338,7 @@ class Tables:
         return ", ".join(parts)
 
     def interval(self, column: str) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper ends of a column's intervals, NaN where it has none."""
+        """Return the lower and upper ends of a column's intervals, NaN where it has none."""
         missing = np.full(len(self.recipes), np.nan)
         low, high = (self.recipes.get(f"{column}_{end}") for end in ("low", "high"))
         return (

@@ -52,7 +52,7 @@ def best(work: Callable[[], Any], runs: int = 3) -> tuple[float, Any]:
 
 
 def plain_lira(margin: Array, members: Array, target: int, online: bool, variance: str) -> Array:
-    """One target: masked mean and deviation over the shadows."""
+    """Return one target: masked mean and deviation over the shadows."""
     shadows = np.arange(len(margin)) != target
     x, mask = margin[shadows].astype(np.float64), members[shadows]
     centre, spread = [], []
@@ -70,7 +70,7 @@ def plain_lira(margin: Array, members: Array, target: int, online: bool, varianc
 
 
 def plain_rmia(p: Array, members: Array, population: Array, target: int) -> Array:
-    """One target, online: every pair of an example and a population point."""
+    """Return one target, online: every pair of an example and a population point."""
     shadows = np.arange(len(p)) != target
     mask = members[shadows]
     sides = [np.mean(p[shadows], axis=0, dtype=np.float64, where=side) for side in (mask, ~mask)]
@@ -80,7 +80,7 @@ def plain_rmia(p: Array, members: Array, population: Array, target: int) -> Arra
 
 
 def plain_threshold(signal: Array, members: Array, labels: Array, target: int) -> Array:
-    """One target: sort each class of the other replicas and try every threshold."""
+    """Judge one target: sort each class of the other replicas and try every threshold."""
     others = np.arange(len(signal)) != target
     scores = np.empty(signal.shape[1])
     for label in np.unique(labels):
@@ -137,7 +137,7 @@ def attacks() -> None:
 
 
 def whole(recipes: int, examples: int = 60_000) -> None:
-    """A sweep of made-up signals, audited from its directory as the command does."""
+    """Audit a sweep of made-up signals from its directory, as the command does."""
     seeds, block = range(REPLICAS), 32
     labels = np.random.default_rng(0).integers(0, CLASSES, examples)
     labels_test = labels[:POPULATION]
@@ -224,7 +224,7 @@ class Correctness(dict[str, Array]):
 
 
 def feldman(seeds: int = 4_000, examples: int = 60_000, tests: int = POPULATION, recipes: int = 20) -> None:
-    """Memorization and influence at Feldman and Zhang's size: planned, one recipe audited, all drawn.
+    """Return memorization and influence at Feldman and Zhang's size: planned, one recipe audited, all drawn.
 
     The tables and figures are those of all recipes; the audits of the others are copies of the one.
     """

@@ -51,7 +51,7 @@ CASES = (Case("resnet9", 500, 40), Case("resnet18", 500, 30), Case("wrn28-2", 12
 
 
 def task_of(case: Case, optimizer: str, dataset: Dataset) -> Task:
-    """The case as a task on the GPU, all choices left open."""
+    """Return the case as a task on the GPU, all choices left open."""
     schedule: dict[str, Any] = {"lr": 0.4, "nesterov": True, "warmup": 0.2, "schedule": "linear"}
     on_device: dict[str, Any] = {"augment": ("crop", "flip"), "precision": "bfloat16"}
     knobs = {"epochs": case.epochs, "batch_size": case.batch_size, **schedule, **on_device}
@@ -60,7 +60,7 @@ def task_of(case: Case, optimizer: str, dataset: Dataset) -> Task:
 
 
 def plain_step(task: Task, module: nn.Module, *, compiled: bool) -> Callable[[], None]:
-    """A step of a plain loop on random batches."""
+    """Return a step of a plain loop on random batches."""
     model: Any = torch.compile(module) if compiled else module
     recipe, data = task.recipe, task.data
     decay = recipe.weight_decay
@@ -99,7 +99,7 @@ def plain(task: Task, seconds: float, *, compiled: bool) -> float:
 
 
 def rate(step: Callable[[], None], seconds: float) -> float:
-    """Steps a second, once warm."""
+    """Measure steps a second, once warm."""
     for _ in range(5):
         step()
     torch.cuda.synchronize()
@@ -113,7 +113,7 @@ def rate(step: Callable[[], None], seconds: float) -> float:
 
 
 def engine(task: Task, seconds: float) -> tuple[str, float, float]:
-    """What the engine chose, its images a second, and replicas an hour with evaluation."""
+    """Return what the engine chose, its images a second, and replicas an hour with evaluation."""
     chosen = calibrate(task, REPLICAS)
     runtime = replace(task.runtime, stack=chosen.stack, compile=chosen.compile)
     stack = make_stack(replace(task, runtime=runtime), range(chosen.stack))

@@ -29,7 +29,7 @@ RUNS = 2
 
 
 def published(correct: NDArray[np.bool_], members: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """The authors' formula, written out: two masked averages, each a product over its count."""
+    """Compute the authors' formula, written out: two masked averages, each a product over its count."""
 
     def masked_average(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         count = np.maximum(mask.sum(axis=0, keepdims=True), 1e-10)
@@ -52,7 +52,7 @@ def peak() -> float:
 
 
 def drawn(replicas: int, n: int, share: float) -> NDArray[np.bool_]:
-    """A random mask, row by row, so that drawing it does not set the process's peak memory."""
+    """Draw a mask row by row, so that drawing it does not set the process's peak memory."""
     mask = np.empty((replicas, n), bool)
     for row, rng in zip(mask, np.random.default_rng(n).spawn(replicas), strict=True):
         row[:] = rng.random(n) < share

@@ -34,7 +34,7 @@ RECIPES, SEEDS = 50, 2000
 
 
 def fill(store: Store, block: int) -> tuple[list[str], str]:
-    """Writes the sweep; returns its recipes and its context."""
+    """Write the sweep; return its recipes and its context."""
     recipes = {content_id(k): k for k in ({"optimizer": "sgd", "noise": i} for i in range(RECIPES))}
     content = simulate(range(block), n=60, m=30)
     context_id = content.context.context_id
@@ -55,7 +55,7 @@ def fill(store: Store, block: int) -> tuple[list[str], str]:
 
 
 def show(what: str, look: Callable[[], Any], seen: Counter[str]) -> None:
-    """Counts the requests of a look."""
+    """Count the requests of a look."""
     seen.clear()
     begin = time.perf_counter()
     look()
@@ -64,7 +64,7 @@ def show(what: str, look: Callable[[], Any], seen: Counter[str]) -> None:
 
 
 def main(block: int) -> None:
-    """Prints the requests of each look."""
+    """Print the requests of each look."""
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

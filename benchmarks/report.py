@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def visit(browser: Browser, address: str) -> dict[str, Any]:
-    """One reader who has never seen the page: milliseconds, and megabytes of its JavaScript heap."""
+    """Be one reader who has never seen the page: milliseconds, and megabytes of its JavaScript heap."""
     context = browser.new_context(viewport={"width": 1600, "height": 1000})
     page = context.new_page()
     page.goto(address, wait_until="commit")

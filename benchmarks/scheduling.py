@@ -50,7 +50,7 @@ TINY = {
 
 
 def plan() -> None:
-    """Imports no torch, which alone makes a process of 0.5 GB: planning can be seen beside it."""
+    """Plan without torch, which alone makes a process of 0.5 GB: planning can be seen beside it."""
     knobs = [{"optimizer": "sam", "rho": 0.01 * i} for i in range(1, 21)]
     recipes = {content_id(k): k for k in knobs}
     context = Context(dataset={"name": "d"}, fingerprint="f", model={"name": "mlp"})
@@ -179,7 +179,7 @@ def naive(trials: int = 40) -> None:
 
 
 def _plain(config: dict[str, Any], data: Any) -> None:
-    """One replica as a user would write it: modules, autograd, one batch at a time."""
+    """Return one replica as a user would write it: modules, autograd, one batch at a time."""
     import torch
     from ray import tune
     from torch import nn

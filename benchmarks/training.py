@@ -51,12 +51,12 @@ class Case:
     optimizers: tuple[str, ...] = ("sgd", "sam")
 
     def task(self, optimizer: str) -> Task:
-        """The task of one optimizer."""
+        """Return the task of one optimizer."""
         return make_task(Recipe(epochs=self.epochs, **RECIPES[optimizer]), self.dataset, self.model)
 
 
 def cases(data: Path) -> list[Case]:
-    """The cases whose data are there."""
+    """Return the cases whose data are there."""
     digits = {"name": "digits"}
     many = (1, 8, 32, 64)
     found = [
@@ -76,7 +76,7 @@ def cases(data: Path) -> list[Case]:
 
 
 def plain_loop(task: Task, seed: int) -> None:
-    """One replica as a tutorial would train it."""
+    """Return one replica as a tutorial would train it."""
     from pytorch_optimizer import SAM
 
     recipe, model = task.recipe, task.module(seed).train()
@@ -107,21 +107,21 @@ def plain_loop(task: Task, seed: int) -> None:
 
 
 def lockstep(task: Task, k: int) -> None:
-    """A stack of k replicas."""
+    """Train a stack of k replicas."""
     stack = Stack(task, range(k))
     for _ in range(task.epochs):
         stack.train_epoch()
 
 
 def seconds(work: Callable[[], None]) -> float:
-    """Seconds that some work takes."""
+    """Time some work, in seconds."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def peak_gflops() -> float:
-    """What a large float32 matrix product reaches now, in GFLOP/s."""
+    """Return what a large float32 matrix product reaches now, in GFLOP/s."""
     a = torch.randn(1024, 1024)
     return 2 * 1024**3 / min(seconds(lambda: a @ a) for _ in range(30)) / 1e9
 

@@ -11,13 +11,13 @@ START, END = "<!-- modules -->\n", "<!-- end of modules -->"
 
 
 def summary(file: Path) -> str:
-    """The first sentence or paragraph of a module's docstring, in one line."""
+    """Return the first sentence or paragraph of a module's docstring, in one line."""
     text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
     return " ".join(text.split("\n\n")[0].split())
 
 
 def rooms() -> str:
-    """A table a folder, a row a module."""
+    """Write a table a folder, a row a module."""
     out = []
     for package in ("trainables", "analysis", "sweep"):
         files = sorted((ROOT / package).rglob("*.py"), key=lambda file: (str(file.parent), file.name))

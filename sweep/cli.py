@@ -13,7 +13,7 @@ from sweep.runner import stopping
 
 
 def main() -> None:
-    """The console script. It finds code of yours in the current directory, as ``python -m`` would."""
+    """Run the command; it finds code of yours in the current directory, as ``python -m`` would."""
     stopping.install()  # before the imports, which take their time
     try:
         _run()

@@ -46,19 +46,19 @@ class Cluster:
         return [node["Resources"] for node in self.present()]
 
     def present(self) -> list[dict[str, Any]]:
-        """The nodes that live and are not left out, as Ray describes them."""
+        """Return the nodes that live and are not left out, as Ray describes them."""
         return [node for node in _alive() if node["NodeID"] not in LEFT_OUT]
 
     def slots(self, demand: Demand) -> int:
-        """How many trials run at once, on all nodes."""
+        """Return how many trials run at once, on all nodes."""
         return max(sum(_fit(node, demand) for node in self._resources), 1)
 
     def most_on_a_node(self, demand: Demand) -> int:
-        """How many trials run at once on the node that takes the most."""
+        """Return how many trials run at once on the node that takes the most."""
         return max((_fit(node, demand) for node in self._resources), default=0)
 
     def machines(self) -> list[dict[str, Any]]:
-        """The nodes for people: ``id``, ``name``, ``cpus``, ``gpus`` and what these are called, ``gpu``."""
+        """Describe the nodes: ``id``, ``name``, ``cpus``, ``gpus`` and what these are called, ``gpu``."""
         return [
             {
                 "id": node["NodeID"],
@@ -71,17 +71,17 @@ class Cluster:
         ]
 
     def nodes(self, demand: Demand) -> list[dict[str, Any]]:
-        """The nodes that a trial fits on, as Ray describes them."""
+        """Return the nodes that a trial fits on, as Ray describes them."""
         return [node for node in self.present() if _fit(node["Resources"], demand)]
 
     def hardware(self, demand: Demand) -> dict[str, Any]:
-        """What the manifest says of the hardware: this host's, the nodes, and how many trials fit at once."""
+        """Describe the hardware for the manifest: this host's, the nodes, and how many trials fit at once."""
         return {**local_hardware(), "nodes": len(self._resources), "slots": self.slots(demand)}
 
 
 @contextmanager
 def connected(address: str | None, on_lost: Callable[[], None] = lambda: None) -> Iterator[Cluster]:
-    """Connects to Ray, or starts it here; what was started here is stopped at the end.
+    """Connect to Ray, or start it here; what was started here is stopped at the end.
 
     ``on_lost`` is called, from a thread, where the head stays silent; soon after, Ray ends this process. What
     Ray prints meanwhile, as of nodes that died, goes to standard error: output is for answers.
@@ -108,7 +108,7 @@ def connected(address: str | None, on_lost: Callable[[], None] = lambda: None) -
 
 
 def chosen_address(address: str | None) -> str:
-    """The cluster that is meant: the option, else what ``ray job submit`` and users set, else one in here.
+    """Choose the cluster: the option, else what ``ray job submit`` and users set, else one in here.
 
     Raises:
         UserError: a ``ray://`` address, behind which Tune would run in another process than what watches it;
@@ -128,7 +128,7 @@ def chosen_address(address: str | None) -> str:
 
 
 def require_head(address: str | None) -> None:
-    """Refuses, within seconds, a cluster that cannot be connected to; for before anything else is loaded.
+    """Refuse, within seconds, a cluster that cannot be connected to; for before anything else is loaded.
 
     A process that is connected already asks nothing.
 
@@ -184,7 +184,7 @@ def _alive() -> list[dict[str, Any]]:
 
 
 def elsewhere() -> dict[str, str]:
-    """The label selector of nodes that are not left out; empty where none is.
+    """Return the label selector of nodes that are not left out; empty where none is.
 
     Nodes are excluded, never listed, so that a cluster may still grow by what waits.
     """
@@ -192,7 +192,7 @@ def elsewhere() -> dict[str, str]:
 
 
 def _gpu_name(resources: Mapping[str, float]) -> str:
-    """What Ray calls the GPUs of a node, such as ``H100``; ``GPU`` where it does not know."""
+    """Return what Ray calls the GPUs of a node, such as ``H100``; ``GPU`` where it does not know."""
     mark = "accelerator_type:"
     return next((name.removeprefix(mark) for name in resources if name.startswith(mark)), "GPU")
 
@@ -203,18 +203,18 @@ def _fit(node: Mapping[str, float], demand: Demand) -> int:
 
 
 def bundle(demand: Demand) -> dict[str, float]:
-    """The demand by Ray's names."""
+    """Return the demand by Ray's names."""
     return {RAY_NAMES.get(name, name): amount for name, amount in demand.items()}
 
 
 def options(demand: Demand) -> dict[str, Any]:
-    """The demand as options of a task or an actor."""
+    """Return the demand as options of a task or an actor."""
     custom = {name: amount for name, amount in demand.items() if name not in RAY_NAMES}
     return {"num_cpus": demand.get("cpu", 0), "num_gpus": demand.get("gpu", 0), "resources": custom}
 
 
 def require_local(demand: Demand) -> None:
-    """Refuses, before anything starts, a trial that this machine alone can never run."""
+    """Refuse, before anything starts, a trial that this machine alone can never run."""
     has = {"cpu": float(_cpus())}
     if "gpu" in demand:
         import torch
@@ -235,7 +235,7 @@ def _cpus() -> int:
 
 
 def local_hardware() -> dict[str, Any]:
-    """This machine, without its name or address."""
+    """Describe this machine, without its name or address."""
     return {"machine": platform.machine(), "processor": _processor(), "cpus": os.cpu_count()}
 
 

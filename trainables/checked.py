@@ -32,19 +32,19 @@ class Checked:
         self._written = dict(self._known)
 
     def __contains__(self, entry: Entry) -> bool:
-        """Whether the file was checked as it is now."""
+        """Return whether the file was checked as it is now."""
         return self._known.get(entry.path, [])[:2] == [entry.size, entry.modified]
 
     def sums(self, entry: Entry) -> dict[str, float] | None:
-        """Sums of ``FIGURES`` over a record's replicas; None of a record that was not checked."""
+        """Sum ``FIGURES`` over a record's replicas; None of a record that was not checked."""
         return dict(zip(FIGURES, self._known[entry.path][3:], strict=True)) if entry in self else None
 
     def content(self, entry: Entry) -> str:
-        """What `RecordFile.content` says of a record; empty of one that was not checked."""
+        """Return what `RecordFile.content` says of a record; empty of one that was not checked."""
         return str(self._known[entry.path][2]) if entry in self else ""
 
     def problem(self, entry: Entry) -> str | None:
-        """What is wrong with a record, in one line; None where it is whole, or was when it was checked."""
+        """Say what is wrong with a record in a line; None where it is whole, or was when it was checked."""
         if entry in self:
             return None
         record = RecordFile(self._store, entry.path)
@@ -58,7 +58,7 @@ class Checked:
         return None
 
     def write(self, there: Iterable[Entry] | None = None) -> None:
-        """Puts ``records.json`` in place where something was learnt; where it is refused, reads come later.
+        """Put ``records.json`` in place where something was learnt; where it is refused, reads come later.
 
         Args:
             there: all records that the directory holds; others are forgotten.
@@ -75,7 +75,7 @@ class Checked:
 
 
 def _read(store: Store) -> dict[str, list[Any]]:
-    """What the file says; nothing where it is missing or not as it was written."""
+    """Return what the file says; nothing where it is missing or not as it was written."""
     try:
         content = json.loads(store.read(CHECKED))
         records = content["records"]

@@ -78,7 +78,7 @@ class Manifest(BaseModel):
         return reference_recipe(self.recipes, self.reference)
 
     def to_json(self) -> dict[str, Any]:
-        """The values of the file, in its order."""
+        """Return the values of the file, in its order."""
         return self.model_dump(mode="json")
 
 
@@ -192,22 +192,22 @@ def addressed(
 
 
 def failure_path(address: Address) -> str:
-    """Where the failure of a block is written."""
+    """Return where the failure of a block is written."""
     return f"{FAILURES}/{address.stem}.json"
 
 
 def progress_path(address: Address) -> str:
-    """Where the unfinished state of a block is kept."""
+    """Return where the unfinished state of a block is kept."""
     return f"{PROGRESS}/{address.stem}.npz"
 
 
 def set_aside_path(address: Address) -> str:
-    """Where a record that could not be read is moved to."""
+    """Return where a record that could not be read is moved to."""
     return f"{SET_ASIDE}/{address.stem}.npz"
 
 
 def table_path(name: str, suffix: str = "parquet") -> str:
-    """Where a table of the results lies: ``recipes``, ``comparisons``, ``examples/<recipe_id>`` ..."""
+    """Return where a table of the results lies: ``recipes``, ``comparisons``, ``examples/<recipe_id>`` ..."""
     return f"{RESULTS}/{name}.{suffix}"
 
 

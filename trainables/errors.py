@@ -20,5 +20,5 @@ class StorageFull(OSError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, or its kind where it has none."""
+    """Return the first line of an error's text, or its kind where it has none."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

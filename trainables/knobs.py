@@ -49,7 +49,7 @@ KNOBS: dict[str, Kind] = {
 
 
 def of_kind(kind: Kind) -> tuple[str, ...]:
-    """The knobs of one kind, in the order in which they are shown.
+    """Return the knobs of one kind, in the order in which they are shown.
 
     Args:
         kind: ``"optimizer"``, ``"training"`` or ``"defence"``.

@@ -10,7 +10,7 @@ from trainables.knobs import TRAINING
 
 
 def label(knobs: Mapping[str, Any], show: Iterable[str] = (), *, exact: bool = False) -> str:
-    """The name of one recipe: its optimizer, then its knobs.
+    """Return the name of one recipe: its optimizer, then its knobs.
 
     Args:
         knobs: The content of a recipe, as `trainables.Recipe.knobs` gives it.
@@ -35,7 +35,7 @@ def label(knobs: Mapping[str, Any], show: Iterable[str] = (), *, exact: bool = F
 
 
 def labels(recipes: Iterable[Mapping[str, Any]]) -> list[str]:
-    """One label a recipe, telling apart every two that differ in any knob.
+    """Return one label a recipe, telling apart every two that differ in any knob.
 
     Args:
         recipes: The contents of the recipes.
@@ -54,7 +54,7 @@ def labels(recipes: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def flat(knobs: Mapping[str, Any]) -> dict[str, Any]:
-    """The knobs with the options of an optimizer of one's own as ``options.<name>``, for labels and columns.
+    """Name the options of an optimizer of one's own ``options.<name>``, for labels and columns.
 
     >>> flat({"optimizer": "mine:rule", "options": {"radius": 0.1}})
     {'optimizer': 'mine:rule', 'options.radius': 0.1}

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def lazily(package: str, where: Mapping[str, str]) -> Callable[[str], Any]:
-    """A ``__getattr__`` for a package (PEP 562).
+    """Return a ``__getattr__`` for a package (PEP 562).
 
     Args:
         package: The package's ``__name__``.

@@ -28,7 +28,7 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {
 
 
 def mlp(shape: Shape, classes: int, *, hidden: Sequence[int] = (128, 128), norm: str = "none") -> nn.Module:
-    """A multi-layer perceptron: dense layers with ReLU between them; images are flattened.
+    """Build a multi-layer perceptron: dense layers with ReLU between them; images are flattened.
 
     Args:
         shape: Of an example.
@@ -45,7 +45,7 @@ def mlp(shape: Shape, classes: int, *, hidden: Sequence[int] = (128, 128), norm:
 
 
 def cnn(shape: Shape, classes: int, *, width: int = 16, norm: str = "none") -> nn.Module:
-    """A small CNN: two 3x3 convolutions, each halved by pooling, and two dense layers.
+    """Build a small CNN: two 3x3 convolutions, each halved by pooling, and two dense layers.
 
     Args:
         shape: Of an image, ``(channels, height, width)``.
@@ -215,7 +215,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 
 
 def complete_model(spec: ModelSpec) -> dict[str, Any]:
-    """The model as a mapping, with the defaults of a registered one filled in.
+    """Return the model as a mapping, with the defaults of a registered one filled in.
 
     Two specs of one model give equal mappings.
 
@@ -261,7 +261,7 @@ def build_model(spec: ModelSpec, input_shape: Shape, num_classes: int) -> nn.Mod
 
 
 def model_factory(spec: ModelSpec) -> Callable[[Shape, int], nn.Module]:
-    """What builds the model that a spec names, its options checked.
+    """Return what builds the model that a spec names, its options checked.
 
     A factory of your own, ``package.module:factory``, is called as ``factory(input_shape, num_classes,
     **options)``.

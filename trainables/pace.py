@@ -11,7 +11,7 @@ PACE = ("nodes", "trials_per_gpu", "rate_now", "rate", "retries", "failures", "l
 
 
 def pace(figures: Mapping[str, Any]) -> list[str]:
-    """Words for the figures that a driver publishes.
+    """Return words for the figures that a driver publishes.
 
     Args:
         figures: With any of ``nodes`` (``name``, ``gpu``, ``gpus`` and ``trials`` of each),

@@ -42,7 +42,7 @@ class Phase(BaseModel):
 
 
 def read_phase(store: Store) -> Phase | None:
-    """Reads the phase that was noted last.
+    """Read the phase that was noted last.
 
     Args:
         store: The sweep directory.
@@ -59,7 +59,7 @@ def read_phase(store: Store) -> Phase | None:
 def note_phase(
     store: Store, name: str, detail: str = "", done: int | None = None, total: int | None = None
 ) -> None:
-    """Notes what happens to the sweep now. A storage that takes no file goes without.
+    """Note what happens to the sweep now. A storage that takes no file goes without.
 
     Args:
         store: The sweep directory.
@@ -77,7 +77,7 @@ def note_phase(
 
 
 def write_phase(store: Store, phase: Phase) -> None:
-    """Writes a phase as it is, noted now.
+    """Write a phase as it is, noted now.
 
     Args:
         store: The sweep directory.

@@ -23,7 +23,7 @@ class Remote:
         self._tail = bytes(file.read_at(self.size - self.tail_start, self.tail_start))
 
     def range(self, start: int, end: int) -> bytes:
-        """The bytes from ``start`` to ``end``: one request, none within the file's end."""
+        """Return the bytes from ``start`` to ``end``: one request, none within the file's end."""
         if start >= self.tail_start:
             return self._tail[start - self.tail_start : end - self.tail_start]
         return bytes(self._file.read_at(end - start, start))
@@ -37,11 +37,11 @@ class Ranges(io.RawIOBase):
         self._start, self._held = 0, b""
 
     def expect(self, start: int, end: int) -> None:
-        """Reads a range in one request, for the reads that follow."""
+        """Read a range in one request, for the reads that follow."""
         self._start, self._held = start, self._remote.range(start, min(end, self._remote.size))
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes."""
+        """Return the next bytes."""
         end = self._remote.size if size is None or size < 0 else min(self._place + size, self._remote.size)
         begin, self._place = self._place, max(self._place, end)
         if self._start <= begin and end <= self._start + len(self._held):
@@ -49,19 +49,19 @@ class Ranges(io.RawIOBase):
         return self._remote.range(begin, end) if end > begin else b""
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Moves the place of the next read."""
+        """Move the place of the next read."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._remote.size}[whence]
         self._place = base + offset
         return self._place
 
     def tell(self) -> int:
-        """The place of the next read."""
+        """Return the place of the next read."""
         return self._place
 
     def seekable(self) -> bool:
-        """True."""
+        """Return True."""
         return True
 
     def readable(self) -> bool:
-        """True."""
+        """Return True."""
         return True

@@ -73,7 +73,7 @@ class Recipe(Section):
     @model_validator(mode="before")
     @classmethod
     def _knobs_belong_to_the_optimizer(cls, values: Any) -> Any:
-        """Fills the optimizer's own defaults; refuses knobs that it would ignore and lacks that it needs."""
+        """Fill the optimizer's own defaults; refuse knobs that it would ignore and lacks that it needs."""
         if not isinstance(values, Mapping):
             return values
         name = values.get("optimizer", "sgd")

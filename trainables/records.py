@@ -71,7 +71,7 @@ class Context(BaseModel):
 
 
 def content_id(value: Mapping[str, Any]) -> str:
-    """Ten hexadecimal digits that name a JSON value by its content."""
+    """Return ten hexadecimal digits that name a JSON value by its content."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:10]
 
@@ -88,7 +88,7 @@ class Signals:
 
     @staticmethod
     def of(logits: ArrayLike, labels: ArrayLike) -> Signals:
-        """Signals of ``logits[K, Q, n, C]`` for ``labels[n]``. Ties go to the lower class."""
+        """Return the signals of ``logits[K, Q, n, C]`` for ``labels[n]``. Ties go to the lower class."""
         z, y = np.asarray(logits), np.asarray(labels)
         values = (
             signals.scaled_logit(z, y),
@@ -127,7 +127,7 @@ class Record:
     train_curvature: Array | None = None
 
     def arrays(self) -> dict[str, Array]:
-        """The archive's members by name."""
+        """Return the archive's members by name."""
         out: dict[str, Array] = {
             "members": np.packbits(self.members, axis=-1),
             "labels_train": self.labels_train.astype(np.int32),
@@ -153,7 +153,7 @@ class Record:
         return out
 
     def to_bytes(self) -> bytes:
-        """The content of the record's file, an ``.npz`` without pickles."""
+        """Return the content of the record's file, an ``.npz`` without pickles."""
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **self.arrays())
         return buffer.getvalue()
@@ -189,7 +189,7 @@ class Address:
 
     @classmethod
     def parse(cls, path: str) -> Address | None:
-        """The address that a path spells, or None for a file that is no record."""
+        """Return the address that a path spells, or None for a file that is no record."""
         match = cls._name.fullmatch(path)
         if match is None:
             return None
@@ -202,14 +202,14 @@ _PARSER = Lock()
 
 
 def _array(data: bytes) -> Array:
-    """The array that the bytes of an ``.npy`` file hold."""
+    """Return the array that the bytes of an ``.npy`` file hold."""
     with _PARSER:
         array: Array = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
     return array
 
 
 def write_record(store: Store, address: Address, record: Record) -> None:
-    """Writes a record whole or not at all."""
+    """Write a record whole or not at all."""
     store.write(address.path, record.to_bytes())
 
 
@@ -227,11 +227,11 @@ class RecordFile:
     _kept: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)  # small fields
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is sent to another process: no open file."""
+        """Return what is sent to another process: no open file."""
         return vars(self) | {"_kept": {k: v for k, v in self._kept.items() if k != _REMOTE}}
 
     def _open(self) -> IO[bytes]:
-        """A reader of the file; of an object store's, what was read of its end is kept."""
+        """Open the file; of an object store's, what was read of its end is kept."""
         if self.store.local is not None:
             return self.store.open(self.path)
         if _REMOTE not in self._kept:
@@ -240,7 +240,7 @@ class RecordFile:
 
     @contextmanager
     def _members(self) -> Iterator[Callable[[str], Array]]:
-        """Opens the archive once for several members; what is wrong with one becomes a RecordError."""
+        """Open the archive once for several members; what is wrong with one becomes a RecordError."""
         asked = "version"
         try:
             with self._open() as file, zipfile.ZipFile(file) as archive:
@@ -277,11 +277,11 @@ class RecordFile:
             return member(name)
 
     def error(self, name: str, problem: str) -> RecordError:
-        """The error that says what is wrong with a field, naming the file."""
+        """Return the error that says what is wrong with a field, naming the file."""
         return RecordError(f"record {self.store.uri}/{self.path}: field {name!r} {problem}")
 
     def __getitem__(self, name: str) -> Array:
-        """A member as the Record holds it, bits unpacked; shapes and ranges checked."""
+        """Return a member as the Record holds it, bits unpacked; shapes and ranges checked."""
         address = Address.parse(self.path) if self.checked and name == "seeds" else None
         if address is not None:
             return np.array(address.seeds, np.int64)
@@ -332,7 +332,7 @@ class RecordFile:
         return str(self._kept[_CONTENT])
 
     def problem(self) -> str | None:
-        """What `check` finds wrong, in one line; None for a record that is whole."""
+        """Return what `check` finds wrong, in one line; None for a record that is whole."""
         try:
             self.check()
         except RecordError as error:
@@ -340,7 +340,7 @@ class RecordFile:
         return None
 
     def check(self) -> None:
-        """Reads the directory of the archive and its small fields, never the signals.
+        """Read the directory of the archive and its small fields, never the signals.
 
         Raises:
             RecordError: the file is truncated, of another version, or not what its address says.
@@ -365,11 +365,11 @@ class RecordFile:
                 raise self.error("recipe", f"is {recipe_id}, the name says {address.recipe_id}")
 
     def signals(self, side: str) -> Signals:
-        """The signals of one side, ``"train"`` or ``"test"``."""
+        """Return the signals of one side, ``"train"`` or ``"test"``."""
         return Signals(*(self[f"{side}_{name}"] for name in ("correct", *FLOAT_SIGNALS)))
 
     def read(self) -> Record:
-        """The whole record in memory."""
+        """Return the whole record in memory."""
         names: Iterable[str] = ("seeds", "members", "labels_train", "labels_test", "canaries", *PER_REPLICA)
         return Record(
             recipe=self.recipe,

@@ -78,7 +78,7 @@ def lookup_factory(kind: str, name: str, registry: Mapping[str, Callable[..., T]
 
 
 def import_string(kind: str, name: str) -> T:  # type: ignore[type-var]
-    """The object that ``package.module:attribute`` names, found on the user's own Python path."""
+    """Return the object that ``package.module:attribute`` names, found on the user's own Python path."""
     module, _, attribute = name.partition(":")
     try:
         found: T = getattr(importlib.import_module(module), attribute)

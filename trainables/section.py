@@ -16,7 +16,7 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _numbers_are_no_booleans(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuses ``epochs: yes``, which pydantic would take for 1."""
+        """Refuse ``epochs: yes``, which pydantic would take for 1."""
         annotation = cls.model_fields[info.field_name or ""].annotation
         if _holds_boolean(value) and _takes(annotation, (int, float)) and not _takes(annotation, (bool, Any)):
             raise ValueError("expected a number, not yes or no")
@@ -32,7 +32,7 @@ def _holds_boolean(value: Any) -> bool:
 
 
 def _takes(annotation: Any, kinds: tuple[Any, ...]) -> bool:
-    """Whether one of ``kinds``, or a literal number, is part of an annotation."""
+    """Return whether one of ``kinds``, or a literal number, is part of an annotation."""
     if annotation in kinds or (isinstance(annotation, int) and int in kinds):
         return True
     return any(_takes(part, kinds) for part in get_args(annotation))

@@ -8,10 +8,10 @@ import numpy as np
 
 
 def stream(sweep_seed: int, subset_seed: int, purpose: str) -> np.random.Generator:
-    """An independent NumPy generator for one purpose ("mask", "batches", "augment", ...) of one replica."""
+    """Return a NumPy generator for one purpose ("mask", "batches", "augment", ...) of one replica."""
     return np.random.default_rng([sweep_seed, subset_seed, zlib.crc32(purpose.encode())])
 
 
 def torch_seed(sweep_seed: int, subset_seed: int, purpose: str) -> int:
-    """A 63-bit seed for a ``torch.Generator`` of the same stream."""
+    """Return a 63-bit seed for a ``torch.Generator`` of the same stream."""
     return int(stream(sweep_seed, subset_seed, purpose).integers(0, 2**63 - 1))

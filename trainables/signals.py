@@ -11,7 +11,7 @@ Floats = NDArray[np.floating[Any]]
 
 
 def log_softmax(logits: ArrayLike) -> Floats:
-    """Log probabilities over the last axis, float64, stable for any finite logits.
+    """Return log probabilities over the last axis, float64, stable for any finite logits.
 
     Args:
         logits: ``[..., C]``, finite.
@@ -25,13 +25,13 @@ def log_softmax(logits: ArrayLike) -> Floats:
 
 
 def _true_class(values: Floats, labels: ArrayLike) -> Floats:
-    """The entry of each example's label: ``values[..., n, C]``, ``labels[n]`` -> ``[..., n]``."""
+    """Return the entry of each example's label: ``values[..., n, C]``, ``labels[n]`` -> ``[..., n]``."""
     index = np.broadcast_to(np.asarray(labels), values.shape[:-1])[..., None]
     return np.take_along_axis(values, index, axis=-1)[..., 0]
 
 
 def log_p_true(logits: ArrayLike, labels: ArrayLike) -> Floats:
-    """Log probability of the label, log p_y: the negative cross-entropy loss.
+    """Return log probability of the label, log p_y: the negative cross-entropy loss.
 
     Args:
         logits: ``[..., n, C]``, finite.
@@ -68,7 +68,7 @@ def scaled_logit(logits: ArrayLike, labels: ArrayLike) -> Floats:
 
 
 def entropy(logits: ArrayLike) -> Floats:
-    """Entropy of the prediction, -sum_c p_c log p_c.
+    """Return the entropy of the prediction, -sum_c p_c log p_c.
 
     Args:
         logits: ``[..., n, C]``, finite.
@@ -84,7 +84,7 @@ def entropy(logits: ArrayLike) -> Floats:
 
 
 def modified_entropy(logits: ArrayLike, labels: ArrayLike) -> Floats:
-    """Modified entropy, -(1-p_y) log p_y - sum_{c != y} p_c log(1-p_c) (Song and Mittal 2021, equation 8).
+    """Compute -(1-p_y) log p_y - sum_{c != y} p_c log(1-p_c) (Song and Mittal 2021, equation 8).
 
     It is small only when the prediction is confident *and* right. log(1-p) is taken as the log of the other
     classes' mass, which keeps its precision as p approaches 1.

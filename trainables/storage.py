@@ -63,7 +63,7 @@ class Store:
 
     @staticmethod
     def at(location: str | os.PathLike[str]) -> Store:
-        """The store at a path or a URI (``s3://``, ``gs://``, ``file://``); pyarrow.fs options after a ``?``.
+        """Open a path or a URI (``s3://``, ``gs://``, ``file://``); pyarrow.fs options after a ``?``.
 
         Raises:
             UserError: the path or URI means no place, the URI cannot be opened, or it holds credentials,
@@ -99,7 +99,7 @@ class Store:
         return filesystem, f"{root}/{path}" if path else root
 
     def list(self, folder: str = "") -> list[Entry]:
-        """Every file below ``folder``, in order of path; empty where the folder does not exist."""
+        """Return every file below ``folder``, in order of path; empty where the folder does not exist."""
         filesystem, root = self._open()
         where = f"{root}/{folder}" if folder else root
         selector = fs.FileSelector(where, allow_not_found=True, recursive=True)
@@ -109,7 +109,7 @@ class Store:
         return sorted((f for f in files if not _is_aside(f.path)), key=lambda f: f.path)
 
     def entry(self, path: str) -> Entry:
-        """A file as a listing has it.
+        """Return a file as a listing has it.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -126,7 +126,7 @@ class Store:
         return Entry(path, info.size, stamp if self.local is not None else stamp // 10**9 * 10**9)
 
     def exists(self, path: str) -> bool:
-        """Whether there is a file or folder at ``path``."""
+        """Return whether there is a file or folder at ``path``."""
         filesystem, where = self._locate(path)
         return bool(_patiently(lambda: filesystem.get_file_info(where)).type != fs.FileType.NotFound)
 
@@ -143,7 +143,7 @@ class Store:
         return float(info.mtime.timestamp())
 
     def clock(self) -> float:
-        """The time now on the storage's clock, from a file that is put there and taken away again."""
+        """Return the time now on the storage's clock, from a file that is put there and taken away."""
         probe = f"{ASIDE}clock-{uuid.uuid4().hex}"
         self.write(probe, b"")
         try:
@@ -152,7 +152,7 @@ class Store:
             self.delete(probe)
 
     def open(self, path: str) -> IO[bytes]:
-        """A seekable binary reader; object stores are read by range.
+        """Open a seekable binary reader; object stores are read by range.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -161,7 +161,7 @@ class Store:
         return cast(IO[bytes], _patiently(lambda: filesystem.open_input_file(where)))
 
     def remote(self, path: str) -> Remote:
-        """A file to be read by ranges, its end already here; for object stores.
+        """Open a file to be read by ranges, its end already here; for object stores.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -170,7 +170,7 @@ class Store:
         return _patiently(lambda: Remote(filesystem.open_input_file(where)))
 
     def read(self, path: str) -> bytes:
-        """The whole content of a file.
+        """Return the whole content of a file.
 
         Raises:
             FileNotFoundError: There is no such file.
@@ -184,7 +184,7 @@ class Store:
         return _patiently(get)
 
     def write(self, path: str, data: bytes | memoryview) -> None:
-        """Puts a file in place in one step: readers see the old content or the new, never a part.
+        """Put a file in place in one step: readers see the old content or the new, never a part.
 
         Raises:
             StorageFull: the disk of a local store has no room.
@@ -230,7 +230,7 @@ def _filesystem(uri: str) -> tuple[fs.FileSystem, str]:
 
 
 def _patiently(attempt: Callable[[], T]) -> T:
-    """What ``attempt`` returns, tried again while an object store refuses for a reason that passes."""
+    """Return what ``attempt`` returns, tried again while an object store refuses for a reason that passes."""
     for pause in PATIENCE:
         try:
             return attempt()
@@ -265,7 +265,7 @@ def _replace(target: Path, data: bytes | memoryview) -> None:
 
 
 def located(text: str, option: str) -> str:
-    """The place that a user's path or URI means.
+    """Return the place that a user's path or URI means.
 
     Args:
         text: a path, where ``~`` is a home directory, or a URI; ``file://`` may hold escapes such as ``%20``.
@@ -296,5 +296,5 @@ def located(text: str, option: str) -> str:
 
 
 def as_store(location: str | os.PathLike[str] | Store) -> Store:
-    """Accepts what a user passes for a sweep directory: a path, a URI or a Store."""
+    """Accept what a user passes for a sweep directory: a path, a URI or a Store."""
     return location if isinstance(location, Store) else Store.at(cast(Any, location))

@@ -40,7 +40,7 @@ class Progress(Protocol):
         """The least number of seconds between two saves."""
 
     def load(self) -> Arrays | None:
-        """What was saved last, or None."""
+        """Return what was saved last, or None."""
 
     def save(self, arrays: Arrays) -> None:
         """Keep these arrays in place of the former ones."""
@@ -155,7 +155,7 @@ def train_task(
 
 
 def _ready(task: Task, seeds: Sequence[int], stack: Stack | Lanes | None) -> Stack | Lanes:
-    """The stack that trained the last replicas where as many train next, else a new one."""
+    """Return the stack that trained the last replicas where as many train next, else a new one."""
     if stack is None or len(stack.seeds) != len(seeds):
         return make_stack(task, seeds)
     stack.reset(seeds)
@@ -163,7 +163,7 @@ def _ready(task: Task, seeds: Sequence[int], stack: Stack | Lanes | None) -> Sta
 
 
 def _train(stack: Stack | Lanes, ledger: Ledger, on_epoch: OnEpoch | None) -> Arrays:
-    """Trains and evaluates one stack."""
+    """Train and evaluate one stack."""
     task, seeds = stack.task, stack.seeds
     unfinished = ledger.take_unfinished()
     if unfinished and not stack.restore(unfinished):
@@ -216,7 +216,7 @@ class Ledger:
         return self.progress is not None and time.monotonic() - self.saved_at >= self.progress.every
 
     def take_unfinished(self) -> Arrays:
-        """The state to go on from, once: a stack that failed starts anew."""
+        """Return the state to go on from, once: a stack that failed starts anew."""
         unfinished, self.unfinished = self.unfinished, {}
         return unfinished
 
@@ -240,7 +240,7 @@ def _below(prefix: str, arrays: Arrays) -> Arrays:
 
 
 def _settled(task: Task, replicas: int, width: int) -> Task:
-    """The task with what its runtime leaves open chosen: ``width`` where there is one, else by timing."""
+    """Choose what a task's runtime leaves open: ``width`` where there is one, else by timing."""
     runtime = task.runtime
     if width:
         runtime = replace(runtime, stack=width)

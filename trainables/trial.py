@@ -79,7 +79,7 @@ class Progress:
         return progress_path(self.address)
 
     def load(self) -> dict[str, Array] | None:
-        """The saved arrays, or None; unreadable progress counts as none."""
+        """Return the saved arrays, or None; unreadable progress counts as none."""
         try:
             with np.load(io.BytesIO(self.store.read(self.path)), allow_pickle=False) as saved:
                 return dict(saved)
@@ -113,13 +113,13 @@ class SaveRequests:
     run_id: str
 
     def ask(self, node_id: str = "") -> None:
-        """Asks the trials on a node; by default those on all nodes."""
+        """Ask the trials on a node; by default those on all nodes."""
         from ray.experimental.internal_kv import _internal_kv_put
 
         _internal_kv_put(f"{self.run_id}/{node_id}", b"save", namespace="flatleak")
 
     def asked(self) -> tuple[bool, bool]:
-        """Whether all trials were asked, and whether those on this node were."""
+        """Return whether all trials were asked, and whether those on this node were."""
         import ray
         from ray.experimental.internal_kv import _internal_kv_exists
 
@@ -142,7 +142,7 @@ class Failures:
         return failure_path(self.block.address)
 
     def count(self) -> int:
-        """Attempts that failed in this run."""
+        """Return the attempts that failed in this run."""
         try:
             failure = json.loads(self.job.store.read(self.path))
         except (FileNotFoundError, ValueError):
@@ -150,7 +150,7 @@ class Failures:
         return int(failure["attempts"]) if failure.get("run_id") == self.job.run_id else 0
 
     def add(self, error: str, trace: str, log: str, *, last: bool = False) -> int:
-        """Notes a failed attempt, ``last`` if none will follow; returns how many there were in this run."""
+        """Note a failed attempt, ``last`` if none will follow; return how many there were in this run."""
         attempts = self.count() + 1
         failure = {
             "block": self.block.name,
@@ -175,7 +175,7 @@ class Failures:
 
 
 def trial(config: dict[str, int], job: Job, dataset: Any) -> None:
-    """Trains block ``config["block"]`` of ``job``; Tune calls it.
+    """Train block ``config["block"]`` of ``job``; Tune calls it.
 
     A block that fails by itself ``ATTEMPTS`` times is recorded under ``failures/`` and given up without an
     error to Tune, whose own retries are left for processes and nodes that die; one that diverges would do so
@@ -247,14 +247,14 @@ def _train(block: Block, job: Job, dataset: Any, failed_before: int) -> None:
 
 
 def _show(block: Block) -> None:
-    """Names the process after its block, for Ray's dashboard and ``top``."""
+    """Name the process after its block, for Ray's dashboard and ``top``."""
     from ray._raylet import setproctitle  # type: ignore[attr-defined]
 
     setproctitle(f"ray::{block.name}")
 
 
 def _log_place() -> str:
-    """Where Ray keeps this worker's output."""
+    """Return where Ray keeps this worker's output."""
     import ray
 
     logs = ray._private.worker._global_node.get_logs_dir_path()  # type: ignore[attr-defined]

@@ -37,7 +37,7 @@ def with_queries(values: ArrayLike) -> Floats:
 
 
 def masks(members: ArrayLike, replicas: int, examples: int) -> Bools:
-    """The membership masks as bool ``[R, n]``, checked against the signal's shape."""
+    """Return the membership masks as bool ``[R, n]``, checked against the signal's shape."""
     array = np.asarray(members).astype(bool, copy=False)
     if array.shape != (replicas, examples):
         raise ValueError(f"members have shape {array.shape}, the signal says {(replicas, examples)}")

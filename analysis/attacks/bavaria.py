@@ -13,7 +13,7 @@ from analysis.attacks.arrays import Bools, Floats, masks, with_queries
 from analysis.attacks.left_out import Compare, pairs_won
 
 FLOOR = 1e-4  # logits; a smaller spread counts as this one, as in LiRA
-_BLOCK = 1 << 17  # elements of [R, block] that stay in cache
+_CHUNK = 1 << 17  # elements of [R, chunk] that stay in cache
 _LEAST, _MOST = 1e-3, 1e9  # shadows that a prior on variances counts for
 
 Predictive: TypeAlias = Literal["student", "gaussian"]
@@ -36,7 +36,7 @@ class Prior(NamedTuple):
 
 
 class _Side(NamedTuple):
-    """One side of a block of examples as each target's shadows show it, the target left out: ``[R, b]``.
+    """One side of a chunk of examples as each target's shadows show it, the target left out: ``[R, b]``.
 
     ``usual``: the shadows that a side has on average when one replica is left out, ``[1, b]``. Widths that
     depended on ``shadows`` would tell on which side the target is, whose shadows are one fewer.
@@ -111,20 +111,20 @@ def bavaria(
         known = prior or fit_prior(x[:, q], mask)
         freedom = np.clip(known.freedom, 0, _MOST)[:, :, None]
         scale = freedom * known.variance[:, :, None]
-        for block, values, sides in _blocks(x[:, q], mask):
+        for chunk, values, sides in _chunks(x[:, q], mask):
             if online:
                 out, held = _drawn_together(sides, scale, freedom, known)
-                scores[:, block] += density(values, held, scale[1], freedom[1])
-                scores[:, block] -= density(values, out, scale[0], freedom[0])
+                scores[:, chunk] += density(values, held, scale[1], freedom[1])
+                scores[:, chunk] -= density(values, out, scale[0], freedom[0])
             else:
-                scores[:, block] += below(values, sides[0], scale[0], freedom[0])
+                scores[:, chunk] += below(values, sides[0], scale[0], freedom[0])
     return np.asarray(scores / queries)
 
 
 def bavaria_risk(
     margin: ArrayLike, members: ArrayLike, targets: Bools, *, predictive: Predictive = "student"
 ) -> Floats:
-    """AUC of online BaVarIA on each example, every pair of targets judged without both.
+    """Return the AUC of online BaVarIA on each example, every pair of targets judged without both.
 
     As `analysis.attacks.left_out.lira_risk` does for LiRA. The prior is the median of those of all targets.
 
@@ -144,14 +144,14 @@ def bavaria_risk(
     density = _student if predictive == "student" else _gaussian
     priors = [_common(fit_prior(x[:, q], mask)) for q in range(queries)]
 
-    def compare(q: int, block: slice) -> Compare:
-        return _Pairs(x[:, q, block], mask[:, block], priors[q], density).ahead
+    def compare(q: int, chunk: slice) -> Compare:
+        return _Pairs(x[:, q, chunk], mask[:, chunk], priors[q], density).ahead
 
     return pairs_won(mask, targets, queries, compare)
 
 
 class _Pairs:
-    """A block of examples, all replicas twice over, so that any run of R of them is a slice."""
+    """A chunk of examples, all replicas twice over, so that any run of R of them is a slice."""
 
     def __init__(self, x: Floats, mask: Bools, prior: Prior, density: Density) -> None:
         self.values = np.concatenate([x - x.mean(axis=0, dtype=np.float64)] * 2)
@@ -162,7 +162,7 @@ class _Pairs:
         self.sides = [_side(self.values[: len(x)], own) for own in (~mask, mask)]
 
     def ahead(self, shift: int) -> Floats:
-        """How far each replica is ahead of the one ``shift`` further, as the member of the two."""
+        """Return how far each replica is ahead of the one ``shift`` further, as the member of the two."""
         replicas = len(self.values) // 2
         one, other = slice(0, replicas), slice(shift, shift + replicas)
         both = [self._without(side, shift) for side in (0, 1)]
@@ -175,7 +175,7 @@ class _Pairs:
         return np.asarray(np.where(self.inside[one], 1, -1) * (ratios[0] - ratios[1]))
 
     def _without(self, side: int, shift: int) -> _Side:
-        """A side without the one of each two that is on it."""
+        """Return a side without the one of each two that is on it."""
         whole = self.sides[side]
         first = self.inside[: len(whole.mean)] == bool(side)
 
@@ -187,12 +187,12 @@ class _Pairs:
 
 
 def _common(prior: Prior) -> Prior:
-    """One prior for all targets."""
+    """Return one prior for all targets."""
     return Prior(*(np.median(values, axis=-1, keepdims=True) for values in prior))
 
 
 def fit_prior(margin: Floats, members: Bools) -> Prior:
-    """The prior of each target from its shadows on all examples, by moments.
+    """Return the prior of each target from its shadows on all examples, by moments.
 
     Variances: log sample variances of d degrees of freedom about a scaled inverse chi-square vary by
     trigamma(d/2) + trigamma(freedom/2), their mean gives the scale (Smyth 2004, section 6.2). Gap: what its
@@ -208,7 +208,7 @@ def fit_prior(margin: Floats, members: Bools) -> Prior:
     replicas = len(margin)
     logs = np.zeros((4, 2, replicas))  # how many, sum, sum of squares, sum of trigammas
     gaps = np.zeros((4, replicas))  # how many, sum, sum of squares, sum of noise variances
-    for _, _, sides in _blocks(margin, members):
+    for _, _, sides in _chunks(margin, members):
         noise = np.zeros(1)
         for side, part in enumerate(sides):
             variance = part.variance
@@ -226,14 +226,14 @@ def fit_prior(margin: Floats, members: Bools) -> Prior:
     return Prior(scale, freedom, gap, np.where(found > 1, np.clip(own, 0, 1), 1.0))
 
 
-def _blocks(x: Floats, mask: Bools) -> Iterator[tuple[slice, Floats, list[_Side]]]:
-    """Blocks of examples: where, values about the examples' means, and both sides."""
+def _chunks(x: Floats, mask: Bools) -> Iterator[tuple[slice, Floats, list[_Side]]]:
+    """Return the chunks of examples: where, values about the examples' means, and both sides."""
     replicas, n = x.shape
-    step = max(16, _BLOCK // replicas)
+    step = max(16, _CHUNK // replicas)
     for start in range(0, n, step):
-        block = slice(start, min(start + step, n))
-        values = x[:, block] - x[:, block].mean(axis=0, dtype=np.float64)
-        yield block, values, [_side(values, own) for own in (~mask[:, block], mask[:, block])]
+        chunk = slice(start, min(start + step, n))
+        values = x[:, chunk] - x[:, chunk].mean(axis=0, dtype=np.float64)
+        yield chunk, values, [_side(values, own) for own in (~mask[:, chunk], mask[:, chunk])]
 
 
 def _side(values: Floats, own: Bools) -> _Side:
@@ -252,21 +252,21 @@ def _side(values: Floats, own: Bools) -> _Side:
 
 
 def _sums(values: Floats, noise: Floats) -> Floats:
-    """Number, sum, sum of squares of the values that are known, and sum of their noise: ``[4, R]``."""
+    """Return number, sum, sum of squares of the values that are known, and sum of their noise: ``[4, R]``."""
     known = ~np.isnan(values + noise)
     values, noise = np.where(known, values, 0), np.where(known, noise, 0)
     return np.stack([known.sum(axis=1), values.sum(axis=1), (values**2).sum(axis=1), noise.sum(axis=1)])
 
 
 def _moments(sums: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Number, mean, variance, mean noise."""
+    """Return number, mean, variance and mean noise."""
     count = np.maximum(sums[0], 1)
     mean = sums[1] / count
     return sums[0], mean, np.maximum(sums[2] / count - mean**2, 0), sums[3] / count
 
 
 def _trigamma_inverse(values: Floats) -> Floats:
-    """The x with trigamma(x) = value, infinite where the value is not above 0; Newton, as Smyth 2004."""
+    """Solve trigamma(x) = value, infinite where the value is not above 0; Newton, as Smyth 2004."""
     y = np.maximum(values, 1e-12)
     x = 0.5 + 1 / y
     for _ in range(50):
@@ -286,7 +286,7 @@ def _drawn_together(sides: list[_Side], scale: Floats, freedom: Floats, prior: P
 
 
 def _noise(side: _Side, scale: Floats, freedom: Floats) -> Floats:
-    """Variance of the centre."""
+    """Return the variance of the centre."""
     count = np.maximum(side.shadows, 1)
     degrees = np.maximum(freedom + count - 1, _LEAST)
     return np.asarray(np.maximum((scale + side.squares) / degrees, FLOOR**2) / count)
@@ -308,7 +308,7 @@ def _known(side: _Side) -> Floats:
 def _student_scale(
     values: Floats, side: _Side, scale: Floats, freedom: Floats
 ) -> tuple[Floats, Floats, Floats]:
-    """Squared scale, standardised values and degrees of freedom of the predictive density."""
+    """Return squared scale, standardised values and degrees of freedom of the predictive density."""
     variance, degrees = _posterior(side, scale, freedom)
     variance = variance * (1 + 1 / np.maximum(side.usual, _LEAST)) + _known(side)
     return variance, (values - side.mean) / np.sqrt(variance), degrees

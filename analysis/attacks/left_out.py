@@ -12,12 +12,12 @@ from numpy.typing import ArrayLike
 from analysis.attacks.arrays import Bools, Floats, masks, with_queries
 from analysis.attacks.lira import FLOOR, Variance, resolved
 
-_BLOCK = 1 << 15  # elements of [R, block] that stay in cache
+_CHUNK = 1 << 15  # elements of [R, chunk] that stay in cache
 _COMPARISONS = 2048  # of an example: all pairs of up to 64 replicas
 
 
 class _Own(NamedTuple):
-    """A block of examples, all replicas twice over, so that any run of R of them is a slice: ``[2 R, b]``.
+    """A chunk of examples, all replicas twice over, so that any run of R of them is a slice: ``[2 R, b]``.
 
     ``weight`` and ``pull`` are of the side that a replica is on, without the replica.
     """
@@ -30,7 +30,7 @@ class _Own(NamedTuple):
 def lira_risk(
     margin: ArrayLike, members: ArrayLike, targets: Bools, *, variance: Variance = "per_example"
 ) -> Floats:
-    """AUC of online LiRA on each example, every pair of targets judged without both.
+    """Return the AUC of online LiRA on each example, every pair of targets judged without both.
 
     A target that is left out of its own side's mean pushes that mean away from itself. Over all examples of a
     target that cancels but for little; between the targets of one example it does not, and the AUC of
@@ -56,8 +56,8 @@ def lira_risk(
     variance = resolved(variance, replicas)
     common = [_pooled(x[:, q], mask) if variance == "pooled" else None for q in range(queries)]
 
-    def compare(q: int, block: slice) -> Compare:
-        return partial(_ahead, _own(x[:, q, block], mask[:, block], common[q]))
+    def compare(q: int, chunk: slice) -> Compare:
+        return partial(_ahead, _own(x[:, q, chunk], mask[:, chunk], common[q]))
 
     return pairs_won(mask, targets, queries, compare)
 
@@ -67,13 +67,13 @@ Compare: TypeAlias = Callable[[int], Floats]
 
 
 def pairs_won(mask: Bools, targets: Bools, queries: int, compare: Callable[[int, slice], Compare]) -> Floats:
-    """Share of pairs of a member and a non-member that the member wins, on each example.
+    """Return the share of pairs of a member and a non-member that the member wins, on each example.
 
     Args:
         mask: Which replica was trained on which example, ``[R, n]``.
         targets: Sets of replicas that are compared, bool ``[S, R]``.
         queries: How many queries an example has; what one is ahead by is summed over them.
-        compare: Of a query and a block of examples, what compares replicas on it.
+        compare: Of a query and a chunk of examples, what compares replicas on it.
 
     Returns:
         ``[S, n]``, ties count half; NaN where no pair can be compared. See `lira_risk` for which are.
@@ -82,23 +82,23 @@ def pairs_won(mask: Bools, targets: Bools, queries: int, compare: Callable[[int,
     shifts = range(1, 1 + max(1, min(replicas // 2, _COMPARISONS // replicas)))
     chosen = [_compared(targets, shift) for shift in shifts]
     risks = np.full((len(targets), n), np.nan)
-    step = max(16, _BLOCK // replicas)
+    step = max(16, _CHUNK // replicas)
     for start in range(0, n, step):
-        block = slice(start, min(start + step, n))
-        compared = [compare(q, block) for q in range(queries)]
-        won, pairs = np.zeros((2, len(targets), block.stop - start))
-        inside = np.concatenate([mask[:, block]] * 2)
+        chunk = slice(start, min(start + step, n))
+        compared = [compare(q, chunk) for q in range(queries)]
+        won, pairs = np.zeros((2, len(targets), chunk.stop - start))
+        inside = np.concatenate([mask[:, chunk]] * 2)
         for shift, both in zip(shifts, chosen, strict=True):
             ahead = sum(ahead_of(shift) for ahead_of in compared)
             judged = (inside[:replicas] != inside[shift : shift + replicas]) & ~np.isnan(ahead)
             pairs += both @ judged.astype(np.float32)
             won += both @ np.where(judged, np.sign(ahead), np.float32(0))
-        np.divide(won + pairs, 2 * pairs, out=risks[:, block], where=pairs > 0)
+        np.divide(won + pairs, 2 * pairs, out=risks[:, chunk], where=pairs > 0)
     return risks
 
 
 def _compared(targets: Bools, shift: int) -> Floats:
-    """Which replicas are compared with the one ``shift`` further: 0 or 1, ``[S, R]``."""
+    """Return which replicas are compared with the one ``shift`` further: 0 or 1, ``[S, R]``."""
     both = targets & np.roll(targets, -shift, axis=1)
     if 2 * shift == targets.shape[1]:  # halfway round, the second half meets the first again
         both[:, shift:] = False
@@ -106,7 +106,7 @@ def _compared(targets: Bools, shift: int) -> Floats:
 
 
 def _ahead(own: _Own, shift: int) -> Floats:
-    """The same whichever of the two is the member."""
+    """Return the same whichever of the two is the member."""
     values, weight, pull = own
     one = slice(0, len(values) // 2)
     other = slice(shift, shift + len(values) // 2)
@@ -130,7 +130,7 @@ def _own(x: Floats, mask: Bools, common: Floats | None) -> _Own:
 
 
 def _pooled(x: Floats, mask: Bools) -> Floats:
-    """One variance a side, of all residuals, free of bias: OUT, IN."""
+    """Return one variance a side, of all residuals, free of bias: OUT, IN."""
     found = []
     for own in (~mask, mask):
         size = own.sum(axis=0)

@@ -12,7 +12,7 @@ from analysis.attacks.arrays import Bools, Floats, masks, with_queries
 
 FLOOR = 1e-4  # logits; a smaller spread counts as this one
 PER_EXAMPLE_FROM = 64  # shadows
-_BLOCK = 1 << 14  # elements of [R, block] that stay in cache
+_CHUNK = 1 << 14  # elements of [R, chunk] that stay in cache
 
 Rows: TypeAlias = NDArray[np.integer[Any]]
 Variance: TypeAlias = Literal["per_example", "pooled", "auto"]
@@ -26,14 +26,14 @@ def lira(
     variance: Variance = "per_example",
     targets: ArrayLike | None = None,
 ) -> Floats:
-    """Likelihood ratio of "trained on it" to "did not" (Carlini et al. 2022, sections V and VI).
+    """Return the likelihood ratio of "trained on it" to "did not" (Carlini et al. 2022, sections V and VI).
 
     Each target is attacked with all other replicas as shadows. Online, the score is log N(x; in) - log N(x;
     out); offline, log Phi((x - mu_out) / sigma_out); averaged over queries. Centres are means over the
     shadows with the example IN (OUT). Spreads are population deviations; one below 0.0001 counts as 0.0001.
 
     All targets cost about what one costs without the closed form, O(R Q n); memory beyond the scores is a
-    cache-sized block. With N values of mean m and sum of squared residuals S, leaving out x gives the
+    cache-sized chunk. With N values of mean m and sum of squared residuals S, leaving out x gives the
     residual (x - m) N/(N-1) and S - (x - m)^2 N/(N-1); everything is centred in float64 first.
 
     Args:
@@ -65,13 +65,13 @@ def lira(
     variance = resolved(variance, replicas)
     score = _online if online else _offline
     scores = np.zeros((len(rows), n))
-    step = max(16, _BLOCK // replicas)
-    blocks = [slice(i, min(i + step, n)) for i in range(0, n, step)]
+    step = max(16, _CHUNK // replicas)
+    chunks = [slice(i, min(i + step, n)) for i in range(0, n, step)]
     for q in range(queries):
-        spread = _pooled(x[:, q], mask, blocks)[:, rows, None] if variance == "pooled" else None
-        for block in blocks:
-            sides = _sides(x[:, q, block], mask[:, block])
-            scores[:, block] += score(sides, rows, spread)
+        spread = _pooled(x[:, q], mask, chunks)[:, rows, None] if variance == "pooled" else None
+        for chunk in chunks:
+            sides = _sides(x[:, q, chunk], mask[:, chunk])
+            scores[:, chunk] += score(sides, rows, spread)
     scores /= queries
     return scores
 
@@ -90,7 +90,7 @@ def resolved(variance: Variance, replicas: int) -> Variance:
 
 
 class _Sides(NamedTuple):
-    """One block of examples about its own centres. Index 0 is OUT, 1 is IN; all float64 but the mask."""
+    """One chunk of examples about its own centres. Index 0 is OUT, 1 is IN; all float64 but the mask."""
 
     x: Floats  # [R, b]
     mask: Bools  # [R, b]
@@ -115,11 +115,11 @@ def _sides(x: Floats, mask: Bools) -> _Sides:
     return _Sides(x, mask, count, mean, np.stack([squares.sum(axis=0) - squares_in, squares_in]))
 
 
-def _pooled(x: Floats, mask: Bools, blocks: list[slice]) -> Floats:
-    """Leave-one-out variance of all residuals of a side, for each target: ``[2, R]``."""
+def _pooled(x: Floats, mask: Bools, chunks: list[slice]) -> Floats:
+    """Return leave-one-out variance of all residuals of a side, for each target: ``[2, R]``."""
     squares, count = np.zeros((2, len(x))), np.zeros((2, len(x)))
-    for block in blocks:
-        sides = _sides(x[:, block], mask[:, block])
+    for chunk in chunks:
+        sides = _sides(x[:, chunk], mask[:, chunk])
         for side in (0, 1):
             own = sides.mask if side else ~sides.mask
             shrink = np.nan_to_num(sides.without_own(side)) * own
@@ -135,12 +135,12 @@ def _floored(variance: Floats) -> Floats:
 
 
 def _own_variance(residual: Floats, squares: Floats, count: Floats, shrink: Floats) -> Floats:
-    """Per-example variance of a side without the target's own value on it."""
+    """Return per-example variance of a side without the target's own value on it."""
     return _floored((squares - residual**2 * shrink) / np.maximum(count - 1, 1))
 
 
 def _online(sides: _Sides, rows: Rows, pooled: Floats | None) -> Floats:
-    """A target is on one side of each example and leaves only that side's statistics."""
+    """Score targets, each of which is on one side of an example and leaves that side's statistics."""
     x, mask = sides.x[rows], sides.mask[rows]
 
     def pick(table: Floats, flip: bool = False) -> Floats:

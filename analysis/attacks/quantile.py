@@ -19,7 +19,7 @@ def quantile_regression(
     *,
     quantile: float = 0.95,
 ) -> Floats:
-    """Margin minus the quantile that a regressor predicts for a non-member (Bertran et al. 2023).
+    """Return the margin minus the quantile that a regressor predicts for a non-member (Bertran et al. 2023).
 
     The paper regresses on the input; records hold none, so a point is described by its label and by mean and
     deviation of its margin over the OUT shadows, a population point over those of a candidate drawn at
@@ -66,7 +66,7 @@ def quantile_regression(
 
 
 def _describe(margin: Floats, out: Floats, labels: ArrayLike) -> Floats:
-    """Label, mean and deviation of the OUT margins of each point: ``[n, 3]``."""
+    """Return label, mean and deviation of the OUT margins of each point: ``[n, 3]``."""
     count = out.sum(axis=0)
     mean = np.divide((margin * out).sum(axis=0), count, out=np.full(len(count), np.nan), where=count > 0)
     square = ((margin - mean) ** 2 * out).sum(axis=0) / np.maximum(count, 1)

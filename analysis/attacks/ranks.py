@@ -12,7 +12,7 @@ from analysis.statistics.ordered import MISSING, Keys, keys_of
 
 Counts = NDArray[np.signedinteger[Any]]
 
-_BLOCK = 1 << 17  # elements of [block, R] that stay in cache
+_CHUNK = 1 << 17  # elements of [chunk, R] that stay in cache
 _FLOAT32 = 1 << 12  # replicas up to which sums of places are exact in float32
 
 
@@ -24,7 +24,7 @@ def out_ranks(values: Floats, outs: Bools) -> tuple[Counts, Counts]:
     replicas, n = values.shape
     counts = np.int16 if replicas < 2**15 else np.int32
     below, up_to = np.empty((2, replicas, n), counts)
-    step = max(1, _BLOCK // replicas)
+    step = max(1, _CHUNK // replicas)
     for i in range(0, n, step):
         columns = np.ascontiguousarray(values[:, i : i + step].T)
         order = np.argsort(columns, axis=1)
@@ -36,14 +36,14 @@ def out_ranks(values: Floats, outs: Bools) -> tuple[Counts, Counts]:
         if not new.all():
             before, after = _whole_ties(before, after, new)
         for ranks, ordered_ranks in ((below, before), (up_to, after)):
-            block = np.empty(columns.shape, counts)
-            np.put_along_axis(block, order, ordered_ranks, axis=1)
-            ranks[:, i : i + step] = block.T
+            chunk = np.empty(columns.shape, counts)
+            np.put_along_axis(chunk, order, ordered_ranks, axis=1)
+            ranks[:, i : i + step] = chunk.T
     return below, up_to
 
 
 def _whole_ties(before: Counts, after: Counts, new: Bools) -> tuple[Counts, Counts]:
-    """Counts before the first and after the last of each block of ties."""
+    """Return the counts before the first and after the last of each run of ties."""
     edge = np.ones((len(new), 1), bool)
     first, last = np.hstack([edge, new]), np.hstack([new, edge])
     before = np.maximum.accumulate(np.where(first, before, 0), axis=1)
@@ -53,7 +53,7 @@ def _whole_ties(before: Counts, after: Counts, new: Bools) -> tuple[Counts, Coun
 
 
 def risk_by_example(scores: Floats, members: Bools, targets: Bools) -> Floats:
-    """AUC of each example over the targets of each of S sets.
+    """Return the AUC of each example over the targets of each of S sets.
 
     ``scores[R, n]``, ``members[R, n]``, ``targets[S, R]`` bool -> ``[S, n]``: the probability that a replica
     trained on the example scores it above one that was not. NaN where the scored targets are all IN or all
@@ -63,7 +63,7 @@ def risk_by_example(scores: Floats, members: Bools, targets: Bools) -> Floats:
     """
     replicas, n = scores.shape
     risks = np.full((len(targets), n), np.nan)
-    step = max(1, _BLOCK // 4 // replicas)
+    step = max(1, _CHUNK // 4 // replicas)
     for i in range(0, n, step):
         keys = np.ascontiguousarray(keys_of(scores[:, i : i + step], members[:, i : i + step]).T)
         for risk, chosen in zip(risks, targets, strict=True):
@@ -87,7 +87,7 @@ def _auc_of_rows(keys: Keys) -> Floats:
 
 
 def _tied_pairs(keys: Keys, flags: Floats) -> Floats:
-    """Pairs of a member and a non-member with the same value, row by row."""
+    """Return the pairs of a member and a non-member with the same value, row by row."""
     outs_before = np.zeros_like(flags)
     np.cumsum(1 - flags[:, :-1], axis=1, out=outs_before[:, 1:])
     begins = np.ones(keys.shape, bool)

@@ -59,7 +59,7 @@ def attack_p(log_p_true: ArrayLike, population: ArrayLike) -> Floats:
 
 
 def calibrated_loss(log_p_true: ArrayLike, members: ArrayLike) -> Floats:
-    """Mean loss of the OUT shadows minus the target's loss: how much easier than its difficulty x is.
+    """Return mean loss of the OUT shadows minus the target's loss: how much easier than its difficulty x is.
 
     Source: Watson et al. 2022, difficulty calibration. Cost: a leave-one-out mean, O(R n).
 

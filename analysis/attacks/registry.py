@@ -47,7 +47,7 @@ class Rule(NamedTuple):
     per_class: bool = True
 
     def classes(self, signals: Ensemble) -> NDArray[np.integer[Any]]:
-        """The examples that share a threshold: ``[n]``."""
+        """Return the examples that share a threshold: ``[n]``."""
         return signals.labels_train if self.per_class else np.zeros_like(signals.labels_train)
 
 
@@ -74,7 +74,7 @@ class Attack:
     default: bool = True
 
     def lacks(self, signals: Ensemble) -> str | None:
-        """What keeps the attack from running on these signals."""
+        """Say what keeps the attack from running on these signals."""
         queries = signals.context.queries
         if self.queries > queries:
             return f"it needs {self.queries} queries an example, the records hold {queries}"
@@ -84,7 +84,7 @@ class Attack:
 
 
 def _plain(signals: Ensemble, name: str, side: str = "train") -> Floats:
-    """A signal on the first, unaugmented query: ``[R, n]``."""
+    """Return a signal on the first, unaugmented query: ``[R, n]``."""
     return signals.signal(side, name)[:, 0]
 
 
@@ -93,7 +93,7 @@ def _p_true(signals: Ensemble, side: str) -> Floats:
 
 
 def _by(rule: Rule, **about: Any) -> Attack:
-    """The threshold attack that learns by this rule."""
+    """Return the threshold attack that learns by this rule."""
 
     def scores(signals: Ensemble, members: Bools) -> Floats:
         clusters = signals.clusters
@@ -138,7 +138,7 @@ def _rmia(online: bool) -> Function:
 
 
 def _robustness(signals: Ensemble) -> Floats:
-    """Share of augmented queries answered right (Choquette-Choo et al. 2021)."""
+    """Return the share of augmented queries answered right (Choquette-Choo et al. 2021)."""
     return np.asarray(signals.signal("train", "correct").mean(axis=1))
 
 

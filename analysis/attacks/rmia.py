@@ -23,7 +23,7 @@ def rmia(
     online: bool = True,
     a: float | ArrayLike = A,
 ) -> Floats:
-    """Fraction of population points z with (p(x|target)/p(x)) / (p(z|target)/p(z)) > gamma.
+    """Return the fraction of population points z with (p(x|target)/p(x)) / (p(z|target)/p(z)) > gamma.
 
     Zarifzadeh et al. 2024, equations 8 and 9, appendix B.2.2. Each replica in turn is the target, all others
     are its shadows. Online, p(x) is (mean over IN shadows + mean over OUT shadows) / 2; offline it is ((1+a)
@@ -114,7 +114,7 @@ def _sums(p: Floats, side: Bools) -> tuple[Floats, Floats]:
 
 
 def _mean(total: Floats, count: Floats | int) -> Floats:
-    """Mean of what is left; rounding must not leave a negative probability. NaN of nothing."""
+    """Return the mean of what is left; rounding must not leave a negative probability. NaN of nothing."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(np.asarray(count) > 0, np.maximum(total, 0) / count, np.nan)
 

@@ -25,7 +25,7 @@ def threshold(
     per_class: bool = True,
     clusters: ArrayLike | None = None,
 ) -> Floats:
-    """Signal minus the threshold that best separates members from non-members on the other replicas.
+    """Return the signal minus the threshold that best separates members from others on other replicas.
 
     Yeom et al. 2018; per class: Song and Mittal 2021, section 3. The best threshold is that of the largest
     balanced accuracy, over the examples of one class or over all. It lies midway between two neighbouring
@@ -71,7 +71,7 @@ def threshold(
 
 
 def _mates(clusters: NDArray[Any]) -> Ints:
-    """The replicas of each replica's cluster, itself first: ``[R, size of the largest]``, -1 for none."""
+    """Return each replica's cluster, itself first: ``[R, size of the largest]``, -1 for none."""
     _, number, size = np.unique(clusters, return_inverse=True, return_counts=True)
     mates = np.full((len(clusters), size.max()), -1)
     for cluster in range(len(size)):
@@ -101,7 +101,7 @@ class _Search:
         )
 
     def counts(self, targets: Ints, cuts: Ints) -> tuple[Ints, Ints]:
-        """Members and non-members among the others' values above each cut."""
+        """Return the members and non-members among the others' values above each cut."""
         first = self._first(cuts)
         reached = np.where(cuts > 0, self._keys(cuts), BEYOND)
         ins = (self.ordered.ins[-1] - self.ordered.ins[first]).astype(np.int64)
@@ -114,20 +114,20 @@ class _Search:
         return ins, outs
 
     def _first(self, cuts: Ints) -> Ints:
-        """Where the values above each cut begin."""
+        """Return where the values above each cut begin."""
         known = self.first[self.cuts - np.maximum(cuts, 1)].astype(np.int64)
         return np.where(cuts > 0, known, len(self.ordered.keys))
 
     def _keys(self, cuts: Ints) -> Ints:
-        """What the keys above each cut reach, which is the lowest value of these; cut 0 is taken for 1."""
+        """Return what the keys above each cut reach: the lowest value of these; cut 0 is taken for 1."""
         return np.asarray(self.ordered.keys[self._first(np.maximum(cuts, 1))] & -2)
 
     def gain(self, targets: Ints, ins: Ints, outs: Ints) -> Ints:
-        """TPR - FPR in units of 1 / (others' members * others' non-members)."""
+        """Return TPR - FPR in units of 1 / (others' members * others' non-members)."""
         return np.asarray(ins * self.total_outs[targets] - outs * self.total_ins[targets])
 
     def best_cuts(self) -> Ints:
-        """The lowest cut of the largest gain, for each target."""
+        """Return the lowest cut of the largest gain, for each target."""
         replicas = len(self.total_ins)
         edges = np.unique(np.linspace(0, self.cuts, min(_CHUNKS, self.cuts) + 1).astype(np.int64))
         targets = np.repeat(np.arange(replicas), len(edges) - 1)
@@ -158,7 +158,7 @@ class _Search:
         best[t[better]], where[t[better]] = gain[better], cut[better]
 
     def thresholds(self) -> Floats:
-        """The midpoints below the best cuts, between values that others hold."""
+        """Return the midpoints below the best cuts, between values that others hold."""
         targets = np.arange(len(self.total_ins))
         cuts = self.best_cuts()
         above = values_of(self._keys(cuts))
@@ -167,7 +167,7 @@ class _Search:
         return np.where((self.total_ins > 0) & (self.total_outs > 0), result, np.nan)
 
     def _next_held(self, targets: Ints, cuts: Ints) -> Ints:
-        """The first group at or after each cut that holds a value of another replica."""
+        """Return the first group at or after each cut that holds a value of another replica."""
         found = cuts.copy()
         waiting = np.arange(len(targets))
         while len(waiting):
@@ -182,7 +182,7 @@ class _Search:
 
 
 def _first_of_ties(keys: Ints) -> Ints:
-    """Where each value begins among sorted keys, in as few bytes as will do."""
+    """Return where each value begins among sorted keys, in as few bytes as will do."""
     starts = np.empty(len(keys), bool)
     starts[:1] = True
     for i in range(1, len(keys), _CACHE):
@@ -194,7 +194,7 @@ def _first_of_ties(keys: Ints) -> Ints:
 
 
 def _split(targets: Ints, left: Ints, right: Ints) -> tuple[Ints, Ints, Ints]:
-    """Each stretch of cuts in up to _SPLIT parts."""
+    """Return each stretch of cuts in up to _SPLIT parts."""
     steps = np.arange(_SPLIT + 1)
     edges = left[:, None] + (right - left)[:, None] * steps // _SPLIT
     parts = edges[:, 1:] > edges[:, :-1]

@@ -63,7 +63,7 @@ def address_of(ensemble: Ensemble, options: Mapping[str, Any]) -> str | None:
 
 
 def _code(attack: registry.Attack) -> str | None:
-    """Hash of the file that holds an attack of one's own."""
+    """Return the hash of the file that holds an attack of one's own."""
     try:
         file = inspect.getsourcefile(inspect.unwrap(attack.function))
         return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None
@@ -72,7 +72,7 @@ def _code(attack: registry.Attack) -> str | None:
 
 
 def save(store: Store, key: str, address: str, found: Audit) -> None:
-    """Puts an audit in place, whole or not at all."""
+    """Put an audit in place, whole or not at all."""
     members = {f"draws/{name}": draws for name, draws in found.draws.items()}
     for name in _TABLES:
         buffer = io.BytesIO()
@@ -85,7 +85,7 @@ def save(store: Store, key: str, address: str, found: Audit) -> None:
 
 
 def load(store: Store, key: str, address: str) -> tuple[Audit | None, str]:
-    """Reads an audit that is there.
+    """Read an audit that is there.
 
     Returns:
         The audit, or None where it is missing, follows from something else, or is damaged; and what is wrong

@@ -15,7 +15,7 @@ from analysis.influence import InfluenceSummary, influence_summary
 from analysis.statistics.intervals import interval, resample
 
 BUCKETS = 5
-MEMORY = 512 << 20  # bytes; larger blocks of influence are no faster
+MEMORY = 512 << 20  # bytes; larger chunks of influence are no faster
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def bucket_table(
 def mean_interval(
     values: NDArray[Any], weights: NDArray[Any], clusters: NDArray[Any], confidence: float
 ) -> tuple[float, float, float]:
-    """Mean of a metric over replicas with its bootstrap interval.
+    """Return the mean of a metric over replicas with its bootstrap interval.
 
     Args:
         values: ``[R]``.
@@ -133,7 +133,7 @@ def _span(buckets: Buckets, b: int) -> dict[str, float]:
 
 
 def influence_table(ensemble: Ensemble, *, top: int = 5, max_bytes: int = MEMORY) -> pd.DataFrame:
-    """The ``top`` helpers and harmers of every test point, one row a pair.
+    """Return the ``top`` helpers and harmers of every test point, one row a pair.
 
     Columns: ``recipe_id, kind`` ("helper" raises the accuracy on the test point, "harmer" lowers it),
     ``test, train`` (indices), ``influence, rank`` (1 is the strongest), ``noise``: the standard deviation

@@ -18,7 +18,7 @@ LOWEST_RATE = "lira_tpr_at_0.1pct"
 
 
 def caveats(recipes: pd.DataFrame, ensembles: Mapping[str, Ensemble], attacks: Collection[str]) -> list[str]:
-    """Says of each recipe what limits its figures.
+    """Say of each recipe what limits its figures.
 
     Args:
         recipes: rows of the recipes table, with ``recipe_id``, ``replicas``, ``test_accuracy`` and LiRA's

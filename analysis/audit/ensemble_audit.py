@@ -207,25 +207,25 @@ class _Report:
         self.draws[name] = draws
 
     def ends(self, draws: Floats, lower: Floats | None, clusters: int) -> tuple[float, float]:
-        """The interval of draws, or with the lower end of others."""
+        """Return the interval of draws, or with the lower end of others."""
         confidence = self.options.confidence
         low, high = interval(draws, clusters, confidence=confidence)
         return low if lower is None else interval(lower, clusters, confidence=confidence)[0], high
 
     def note(self, text: str) -> None:
-        """What holds for many attacks is said once."""
+        """Note what the audit could not do; what holds for many attacks is said once."""
         if text not in self.notes:
             self.notes.append(text)
 
     def branch(self) -> _Report:
-        """A report of the same ensemble that holds nothing yet: one attack's, for `join`."""
+        """Return a report of the same ensemble that holds nothing yet: one attack's, for `join`."""
         part = copy(self)
         part.row, part.draws, part.columns = {}, {}, {}
         part.metrics, part.curves, part.histograms, part.notes = [], [], [], []
         return part
 
     def join(self, part: _Report) -> None:
-        """Takes what a branch found."""
+        """Take what a branch found."""
         self.row |= part.row
         self.draws |= part.draws
         self.columns |= part.columns
@@ -269,7 +269,7 @@ class _Report:
             self.note(f"memorization: {undefined} examples without an IN or an OUT replica were left out")
 
     def one_run(self) -> None:
-        """What guesses on canaries by the margin alone prove, of the recipe as one run on all coins."""
+        """Bound epsilon by guesses on canaries by the margin alone: the recipe as one run on all coins."""
         if not self.by_coin:
             return
         margin = self.ensemble.signal("train", "margin").mean(axis=1)
@@ -279,7 +279,7 @@ class _Report:
         )
 
     def try_attack(self, name: str, attack: registry.Attack) -> None:
-        """The attack's figures; what keeps it from running, or one of your own from working, is noted."""
+        """Compute the attack's figures; note what keeps it from running, or one of your own from working."""
         if lacking := attack.lacks(self.ensemble):
             self.note(f"{name}: left out, {lacking}")
             return
@@ -298,7 +298,7 @@ class _Report:
         self.attack(name, attack, scores)
 
     def attack(self, name: str, attack: registry.Attack, scores: Floats) -> None:
-        """Every figure of an attack's scores ``[R, n]``."""
+        """Return every figure of an attack's scores ``[R, n]``."""
         known = ~np.isnan(scores)
         if not known.all():
             what = f"{int((~known).sum())} of {scores.size} scores are no number and were left out"
@@ -323,7 +323,7 @@ class _Report:
         self.curves.append({"attack": name, **self.band(pooled)})
 
     def risks(self, name: str, attack: registry.Attack, scores: Floats) -> None:
-        """The AUC on each example, and that on those at most risk."""
+        """Return the AUC on each example, and that on those at most risk."""
         half = self.ensemble.clusters % 2 == 1
         sides = [half, ~half]
         targets = np.stack([np.ones_like(half), *sides])
@@ -345,7 +345,7 @@ class _Report:
         return bound(pooled.keys, half, delta=self.options.delta, confidence=self.options.confidence)
 
     def noise(self, name: str, attack: registry.Attack) -> Callable[..., Noise | None]:
-        """What draws the noise that all targets share, of figures on all examples or on some."""
+        """Return what draws the noise that all targets share, of figures on all examples or on some."""
         options, clusters = self.options, self.ensemble.clusters
         halves = halves_of(name, attack, self.ensemble) if attack.shadows else []
         relearnt = None
@@ -365,7 +365,7 @@ class _Report:
         return drawn
 
     def rates(self, name: str, pooled: Pooled, noise: Noise | None, kind: str = "") -> None:
-        """All figures of one ROC curve, to ``row``, ``draws`` and ``metrics``."""
+        """Return all figures of one ROC curve, to ``row``, ``draws`` and ``metrics``."""
         estimates, options = pooled.figures, self.options
         draws, lower = pooled.by_target.bootstrap(
             self.weights, estimates, *((noise.gap, noise.close) if noise else ())
@@ -402,7 +402,7 @@ class _Report:
             )
 
     def decisions(self, name: str, pooled: Pooled, noise: Noise | None) -> None:
-        """The figures of what the attack calls members, by its own threshold."""
+        """Return the figures of what the attack calls members, by its own threshold."""
         point = operating_point(pooled.scores, pooled.members)
         draws = decided(pooled.calls, self.weights)
         tpr, fpr = (
@@ -414,7 +414,7 @@ class _Report:
             self.figure(f"{name}_{key}", estimate, values)
 
     def band(self, pooled: Pooled) -> dict[str, Any]:
-        """The ROC curve as drawn, with the bootstrap's band of TPR at each FPR, scores held fixed."""
+        """Return the ROC curve as drawn, with the bootstrap's band of TPR at each FPR, scores held fixed."""
         shown = visible(pooled.thinned)
         fpr, tpr = pooled.thinned.fpr[shown], pooled.thinned.tpr[shown]
         drawn = pooled.by_target.rates(self.weights[:_BAND_RESAMPLES]).tpr_at(fpr)

@@ -62,11 +62,11 @@ class Job:
         return len(registry.select(self.options.get("attacks")))
 
     def memory(self, threads: int = 1) -> int:
-        """Bytes that the audit takes with so many attacks side by side."""
+        """Return the bytes that the audit takes with so many attacks side by side."""
         return (_BYTES_A_SCORE + _BYTES_AN_ATTACK * threads) * self.scores
 
     def run(self, threads: int = 1) -> Audit:
-        """Audits, and keeps what was found beside the results.
+        """Audit, and keep what was found beside the results.
 
         Args:
             threads: attacks side by side; no figure depends on it.
@@ -99,7 +99,7 @@ Execute = Callable[[Sequence[Job]], Iterable[tuple[Job, Audit]]]
 
 
 def in_threads(jobs: Sequence[Job]) -> Iterator[tuple[Job, Audit]]:
-    """Runs jobs in threads of this process, as many as its cores and ``_MEMORY`` allow."""
+    """Run jobs in threads of this process, as many as its cores and ``_MEMORY`` allow."""
     if not jobs:
         return
     workers, threads = _shared_out(jobs, os.cpu_count() or 1)
@@ -110,7 +110,7 @@ def in_threads(jobs: Sequence[Job]) -> Iterator[tuple[Job, Audit]]:
 
 
 def _shared_out(jobs: Sequence[Job], cores: int) -> tuple[int, int]:
-    """How many audits run side by side, and how many attacks in each."""
+    """Return how many audits run side by side, and how many attacks in each."""
     largest = max(jobs, key=lambda job: job.scores)
     workers = max(1, min(len(jobs), cores, _MEMORY // largest.memory()))
     threads = max(1, cores // workers)
@@ -120,7 +120,7 @@ def _shared_out(jobs: Sequence[Job], cores: int) -> tuple[int, int]:
 
 
 def growth(ensemble: Ensemble, found: Audit, options: Mapping[str, Any]) -> pd.DataFrame:
-    """What a smaller sweep would have found of the default risk: after 8, 16, 32 ... replicas.
+    """Return what a smaller sweep would have found of the default risk: after 8, 16, 32 ... replicas.
 
     Returns:
         ``replicas, test_accuracy, risk, leak``; no row where no risk is resolved.

@@ -68,7 +68,7 @@ def rank_correlation(
 
 
 def spearman(x: ArrayLike, y: ArrayLike) -> float:
-    """The estimate of `rank_correlation` alone."""
+    """Return the estimate of `rank_correlation` alone."""
     moments = _moments(x, y)
     return float(_pearson(moments.sum(axis=0))) if len(moments) > 2 else np.nan
 
@@ -90,7 +90,7 @@ def risk_correlations(examples: pd.DataFrame, **options: Any) -> pd.DataFrame:
 def proxy_table(
     ensemble: Ensemble, *, confidence: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
-    """Memorization against what a single run shows of its members at the end of training.
+    """Return memorization against what a single run shows of its members at the end of training.
 
     For each proxy: its rank correlation, over a replica's members, with the memorization that the whole
     ensemble measures, averaged over replicas with a bootstrap interval over subset seeds. Columns
@@ -121,7 +121,7 @@ def proxy_table(
 
 
 def tail_estimate(ensemble: Ensemble, *, level: float = 0.001) -> NDArray[np.float64]:
-    """Share of test examples whose loss only ``level`` of the members exceed, for each replica.
+    """Return the share of test examples whose loss only ``level`` of the members exceed, for each replica.
 
     The true-negative rate of an attack that calls an example with a large loss a non-member (Dodd et al.
     2025): one model's training and test losses tell it, no shadow model takes part. That ``level`` is the
@@ -152,7 +152,7 @@ def tail_ranking(
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """How well the tail estimate ranks the recipes of a sweep that LiRA ranks at great cost.
+    """Return how well the tail estimate ranks the recipes of a sweep that LiRA ranks at great cost.
 
     Args:
         ensembles: Ensembles by recipe_id.
@@ -207,7 +207,7 @@ def _of_members(values: NDArray[Any], scores: NDArray[Any], ranks: NDArray[np.fl
 
 
 def _centred_ranks(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Ranks less their mean, ties averaged, as `scipy.stats.rankdata` at a fraction of its cost."""
+    """Return ranks less their mean, ties averaged, as `scipy.stats.rankdata` at a fraction of its cost."""
     order = np.argsort(values)
     rising = values[order]
     first = np.flatnonzero(np.append(True, rising[1:] != rising[:-1])[: len(values)])
@@ -230,7 +230,7 @@ def _moments(x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
 
 
 def _pearson(sums: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Correlation from summed moments ``[..., 6]``."""
+    """Return the correlation from summed moments ``[..., 6]``."""
     count, a, b, aa, bb, ab = np.moveaxis(sums, -1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray((ab - a * b / count) / np.sqrt((aa - a * a / count) * (bb - b * b / count)))

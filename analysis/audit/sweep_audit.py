@@ -169,7 +169,7 @@ class Results:
         return table
 
     def audit_on(self, recipe_id: str, seeds: NDArray[np.int64]) -> Audit:
-        """The audit of a recipe on these subset seeds only."""
+        """Return the audit of a recipe on these subset seeds only."""
         ensemble = self.ensembles[recipe_id]
         if np.array_equal(ensemble.seeds, seeds):
             return self.audits[recipe_id]
@@ -179,7 +179,7 @@ class Results:
         return self.restricted[key]
 
     def stacked(self, name: str) -> pd.DataFrame:
-        """A table of every audit under its recipe_id: ``metrics``, ``roc`` or ``scores``."""
+        """Return a table of every audit under its recipe_id: ``metrics``, ``roc`` or ``scores``."""
         parts = [getattr(a, name).assign(recipe_id=r) for r, a in self.audits.items()]
         table: pd.DataFrame = pd.concat(parts, ignore_index=True)
         return table[["recipe_id", *table.columns.drop("recipe_id")]]
@@ -244,7 +244,7 @@ class Results:
         return pd.concat(parts, ignore_index=True)[["recipe_id", "against", "correlation", "low", "high"]]
 
     def write(self, store: Store) -> None:
-        """Computes and writes every table; `recipes.parquet` last, as the sign of a whole audit."""
+        """Compute and write every table; `recipes.parquet` last, as the sign of a whole audit."""
         tables = {
             **{name: self.stacked(name) for name in ("metrics", "roc", "scores")},
             **{f"examples/{recipe_id}": found.examples for recipe_id, found in self.audits.items()},
@@ -288,7 +288,7 @@ class Results:
 
 
 def _after(size: int, found: Audit, risk: Risk, leak: float) -> tuple[float, float]:
-    """Test accuracy and risk of a recipe after so many replicas; with fewer, of all that it has."""
+    """Return test accuracy and risk of a recipe after so many replicas; with fewer, of all that it has."""
     at = found.growth[found.growth["replicas"] == size] if len(found.growth) else found.growth
     if not len(at):
         return found.row["test_accuracy"], leak
@@ -297,7 +297,7 @@ def _after(size: int, found: Audit, risk: Risk, leak: float) -> tuple[float, flo
 
 
 def _knobs(recipes: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Columns of the knobs that vary, absent ones as 0 or empty text; four of them always."""
+    """Return the columns of the knobs that vary, absent ones as 0 or empty text; four of them always."""
     recipes = [flat(recipe) for recipe in recipes]
     names = dict.fromkeys([*ALWAYS_SHOWN, *(name for recipe in recipes for name in recipe)])
     columns = {}
@@ -314,7 +314,7 @@ def _knobs(recipes: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 def audit_sweep(
     directory: str | PathLike[str] | Store, *, execute: Execute = in_threads, **options: Any
 ) -> Results:
-    """Audits every ensemble of a sweep directory and writes ``results/``.
+    """Audit every ensemble of a sweep directory and write ``results/``.
 
     A recipe whose records, options and attacks are those of its last audit is not audited again: see
     `analysis.audit.artefacts`. ``audited`` and ``damaged`` of the results say what was done.

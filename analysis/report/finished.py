@@ -66,7 +66,7 @@ class Results:
         return pd.Series(self.recipes.attrs["columns"], name="meaning")
 
     def caption(self, figure: str, *recipes: str, risk: str | None = None) -> str:
-        """A figure in one line for a paper: risk, recipes, sweep, replicas, intervals and date."""
+        """Describe a figure in one line for a paper: risk, recipes, sweep, replicas, intervals and date."""
         return figures.caption(figure, self.tables, recipes, risk=risk)
 
     def draw(self, figure: str, *recipes: str, risk: str | None = None, theme: str = "light") -> Figure:
@@ -115,7 +115,7 @@ def load_results(directory: str | PathLike[str] | Store) -> Results:
 
 
 def about(column: str) -> str:
-    """What a column of the recipes table is, in one line."""
+    """Return what a column of the recipes table is, in one line."""
     bare, _, end = column.rpartition("_")
     if end in ENDS and bare:
         return f"{ENDS[end]} end of the interval of {bare}"

@@ -40,12 +40,12 @@ def write_report(directory: str | PathLike[str] | Store) -> str:
 
 
 def payload(tables: Tables) -> dict[str, str]:
-    """The page's chunks by name, packed."""
+    """Return the page's chunks by name, packed."""
     return {name: packed(value) for name, value in chunks(tables)}
 
 
 def title(tables: Tables) -> str:
-    """What the browser's tab says."""
+    """Return what the browser's tab says."""
     return f"{tables.manifest.name}: privacy and accuracy"
 
 
@@ -57,7 +57,7 @@ def page(
     body: str = "page.html",
     entry: str = "main",
 ) -> str:
-    """The page with its chunks inside; a ``live`` one asks its own server for newer chunks.
+    """Return the page with its chunks inside; a ``live`` one asks its own server for newer chunks.
 
     ``body`` and ``entry`` name the file of its markup and the module of its script that starts it.
     """
@@ -80,7 +80,7 @@ def _script(name: str, data: str) -> str:
 
 
 def script(entry: str = "main") -> str:
-    """The modules of a page as one script, each after those that it imports, in one scope.
+    """Return the modules of a page as one script, each after those that it imports, in one scope.
 
     A module is ``page/scripts/<name>.js``; it imports by ``import { ... } from "./<name>.js";``
     on a line of its own. Inside one file that opens from a disk, browsers import nothing.
@@ -112,7 +112,7 @@ def _plotly() -> str:
 
 
 def _themes() -> str:
-    """The themes' colours as CSS properties: by the reader's system, or as the toggle says."""
+    """Return the themes' colours as CSS properties: by the reader's system, or as the toggle says."""
     light, dark = (_properties(THEMES[name]) for name in ("light", "dark"))
     return (
         f":root{{color-scheme:light;{light}}}\n"

@@ -48,7 +48,7 @@ MOST_CURVES = 2_500
 
 
 def chunks(tables: Tables) -> Iterator[tuple[str, Any]]:
-    """Names and JSON values of all that the page may show, the first needed first."""
+    """Return the names and JSON values of all that the page may show, the first needed first."""
     yield "summary", summary(tables)
     for risk in tables.risks.values():
         yield f"risk/{risk.column}", risk_chunk(tables, risk)
@@ -60,13 +60,13 @@ def chunks(tables: Tables) -> Iterator[tuple[str, Any]]:
 
 
 def packed(value: Any) -> str:
-    """A JSON value, compressed and as base64: text that no page has to escape."""
+    """Return a JSON value, compressed and as base64: text that no page has to escape."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
 
 
 def summary(tables: Tables) -> dict[str, Any]:
-    """Everything of the first view but the chosen risk."""
+    """Return everything of the first view but the chosen risk."""
     manifest = tables.manifest
     attack, delta = tables.default_risk.attack, tables.notes.get("delta", Options.delta)
     of_attack = {
@@ -123,12 +123,12 @@ def summary(tables: Tables) -> dict[str, Any]:
 
 
 def about_risk(risk: Risk) -> dict[str, Any]:
-    """What the page says of a risk."""
+    """Return what the page says of a risk."""
     return risk._asdict() | {"title": risk.title, "chance": risk.chance, "names": risk_names(risk)}
 
 
 def _panel(tables: Tables, panel: figures.Panel) -> dict[str, Any] | None:
-    """What the script draws a figure from; None where nothing of the sweep is to be shown."""
+    """Return what the script draws a figure from; None where nothing of the sweep is to be shown."""
     backdrop = panel.backdrop(tables, tables.default_risk)
     if not (panel.traces or backdrop):
         return None
@@ -148,7 +148,7 @@ def _panel(tables: Tables, panel: figures.Panel) -> dict[str, Any] | None:
 
 
 def _named_by(panels: Iterable[dict[str, Any]], tables: Tables) -> set[str]:
-    """The columns that traces of all recipes name."""
+    """Return the columns that traces of all recipes name."""
     traces = [t for panel in panels for t in panel["backdrop"] if "recipes" in t]
     return {name for trace in traces for name in named_columns(trace)} & set(tables.recipes)
 
@@ -161,7 +161,7 @@ def _shared_tables(tables: Tables) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def column(tables: Tables, name: str) -> dict[str, list[Any]]:
-    """A column's values, and the ends of its intervals where it has them."""
+    """Return a column's values, and the ends of its intervals where it has them."""
     values = tables.recipes[name]
     if values.dtype == bool or not pd.api.types.is_numeric_dtype(values):
         return {"value": [_scalar(v) for v in values]}
@@ -175,7 +175,7 @@ def column(tables: Tables, name: str) -> dict[str, list[Any]]:
 
 
 def risk_chunk(tables: Tables, risk: Risk) -> dict[str, Any]:
-    """One risk of every recipe, with the recipes that it singles out, by position."""
+    """Return one risk of every recipe, with the recipes that it singles out, by position."""
     info = front_info(tables, risk.column)
     probability = tables.front_probability(risk.column)
     return {
@@ -189,7 +189,7 @@ def risk_chunk(tables: Tables, risk: Risk) -> dict[str, Any]:
 
 
 def drawn_attacks(tables: Tables) -> list[str]:
-    """The attacks whose curves the page has room for: the default risk's, then by mean AUC."""
+    """Return the attacks whose curves the page has room for: the default risk's, then by mean AUC."""
     auc = {r.attack: float(tables.recipes[c].mean()) for c, r in tables.risks.items() if r.metric == "auc"}
     others = {r.attack: 0.0 for r in tables.risks.values()} | auc
     ranked = sorted(others, key=lambda a: (a != tables.default_risk.attack, -others[a]))
@@ -197,7 +197,7 @@ def drawn_attacks(tables: Tables) -> list[str]:
 
 
 def recipe_chunk(tables: Tables, recipe_id: str, attacks: Sequence[str]) -> dict[str, Any]:
-    """What the panels below the front show of one recipe, with the curves of these attacks."""
+    """Return what the panels below the front show of one recipe, with the curves of these attacks."""
     knobs = tables.manifest.recipes.get(recipe_id, {})
     compared = tables.of_recipe("comparisons", recipe_id)
     if not compared.empty:
@@ -217,7 +217,7 @@ def recipe_chunk(tables: Tables, recipe_id: str, attacks: Sequence[str]) -> dict
 
 
 def snippet(knobs: dict[str, Any]) -> str:
-    """A recipe as an entry of a spec's ``grid``, ready to paste."""
+    """Return a recipe as an entry of a spec's ``grid``, ready to paste."""
     return (
         "- "
         + yaml.safe_dump(
@@ -227,7 +227,7 @@ def snippet(knobs: dict[str, Any]) -> str:
 
 
 def who(tables: Tables, recipe_id: str) -> dict[str, list[dict[str, Any]]]:
-    """The most memorized and most exposed training examples, with the test points they help and harm."""
+    """List the most memorized and most exposed training examples, with the test points they help and harm."""
     found = notable(tables, recipe_id)
     touched = touched_by(
         tables.of_recipe("influence", recipe_id), {i for rows in found.values() for i in rows["index"]}
@@ -243,7 +243,7 @@ def who(tables: Tables, recipe_id: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def left_out(tables: Tables) -> list[dict[str, Any]]:
-    """What is wrong with the data, then what the audit could not use or resolve, with the recipes' labels."""
+    """Say what is wrong with the data, then what the audit could not use or resolve, by recipes' labels."""
     labels = tables.recipes["label"].astype(str).tolist()
     found = {str(warning): labels for warning in tables.manifest.data.get("warnings", [])}
     for label, notes in dict(tables.notes.get("notes", {})).items():
@@ -253,7 +253,7 @@ def left_out(tables: Tables) -> list[dict[str, Any]]:
 
 
 def failures(tables: Tables) -> list[dict[str, Any]]:
-    """What the sweep's failed trials left behind, without what tells of the machines: a report travels."""
+    """List what failed trials left behind, without what tells of the machines: a report travels."""
     found = []
     for entry in tables.store.list(FAILURES)[:200]:
         try:
@@ -265,7 +265,7 @@ def failures(tables: Tables) -> list[dict[str, Any]]:
 
 
 def records(table: pd.DataFrame, digits: int = 5) -> list[dict[str, Any]]:
-    """Rows as JSON objects, numbers shortened, NaN as None."""
+    """Return the rows as JSON objects, numbers shortened, NaN as None."""
     names = list(table.columns)
     return [
         dict(zip(names, map(_scalar, row, [digits] * len(names)), strict=True))

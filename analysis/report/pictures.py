@@ -54,7 +54,7 @@ class ExampleData(Protocol):
         """A name for each label, where the classes have names."""
 
     def readable(self, x: NDArray[Any], /) -> NDArray[Any]:
-        """Examples in the numbers that they came in, or rows as text."""
+        """Return examples in the numbers that they came in, or rows as text."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Pictures:
     class_names: tuple[str, ...] = ()
 
     def to_bytes(self) -> bytes:
-        """The content of ``pictures.npz``."""
+        """Return the content of ``pictures.npz``."""
         buffer = io.BytesIO()
         arrays = asdict(self) | {"class_names": np.array(self.class_names, dtype=np.str_)}
         np.savez_compressed(buffer, allow_pickle=False, **arrays)
@@ -78,7 +78,7 @@ class Pictures:
 
     @staticmethod
     def read(store: Store) -> Pictures | None:
-        """The pictures of a sweep directory, None where none were kept."""
+        """Return the pictures of a sweep directory, None where none were kept."""
         try:
             data = store.read(PICTURES)
         except FileNotFoundError:
@@ -88,7 +88,7 @@ class Pictures:
         return Pictures(**{**arrays, "class_names": tuple(map(str, arrays["class_names"]))})
 
     def as_json(self) -> dict[str, Any]:
-        """What the page shows: by side and index, a PNG data address or the features' text."""
+        """Return what the page shows: by side and index, a PNG data address or the features' text."""
         return {side: self._side(side) for side in ("train", "test")} | {"classes": list(self.class_names)}
 
     def _side(self, side: str) -> dict[str, dict[str, Any]]:
@@ -128,7 +128,7 @@ def save_pictures(directory: str | PathLike[str] | Store, dataset: ExampleData, 
 
 
 def notable(tables: Tables, recipe_id: str, top: int = TOP) -> dict[str, pd.DataFrame]:
-    """A recipe's ``top`` most memorized and, under the default attack, most exposed examples, worst first.
+    """List a recipe's ``top`` most memorized and, under the default attack, most exposed examples.
 
     Ties are broken by the gap of the margins.
     """
@@ -147,7 +147,7 @@ def notable(tables: Tables, recipe_id: str, top: int = TOP) -> dict[str, pd.Data
 def touched_by(
     pairs: pd.DataFrame, train: set[int], top: int = 4
 ) -> dict[int, dict[str, list[dict[str, Any]]]]:
-    """The test points that each training example helps and harms most, strongest first."""
+    """Return the test points that each training example helps and harms most, strongest first."""
     found: dict[int, dict[str, list[dict[str, Any]]]] = {}
     if pairs.empty:
         return found
@@ -162,7 +162,7 @@ def touched_by(
 
 
 def _scale(x: NDArray[Any]) -> tuple[float, float]:
-    """Offset and factor that bring float images to 0-255."""
+    """Return the offset and factor that bring float images to 0-255."""
     if x.dtype == np.uint8 or x.ndim != 4 or not len(x):
         return 0.0, 1.0
     low, high = float(x.min()), float(x.max())

@@ -54,7 +54,7 @@ class Driven:
         self._lease, self._changed = b"", time.monotonic()
 
     def words(self) -> str:
-        """The phase, and the nodes, pace, retries and failures; empty where nobody drives."""
+        """Return the phase, and the nodes, pace, retries and failures; empty where nobody drives."""
         try:
             lease = self._store.read(DRIVER)
             figures = json.loads(lease)["figures"]
@@ -90,7 +90,7 @@ class Live:
         self._driver = Driven(store)
 
     def refresh(self) -> None:
-        """Audits when there are more replicas than at the last audit; a failure is told, never raised."""
+        """Audit when there are more replicas than at the last audit; a failure is told, never raised."""
         try:
             self.counts = count(self.store)
             if not self.version:
@@ -110,7 +110,7 @@ class Live:
             self.note = f"The audit failed: {type(error).__name__}: {error}"
 
     def _adopt_results(self) -> None:
-        """Shows results that are there already, without auditing where they cover every record."""
+        """Show results that are there already, without auditing where they cover every record."""
         if self.store.exists(table_path("recipes")):
             self._publish(int(Tables(self.store).recipes["replicas"].sum()))
 
@@ -121,7 +121,7 @@ class Live:
         self.version = f"{replicas}-{hash(tuple(self.chunks.values())) & 0xFFFFFFFF:x}"
 
     def status(self) -> dict[str, Any]:
-        """Counts, the version of the results, a note, and what the driver says, as JSON values."""
+        """Return counts, the version of the results, a note, and what the driver says, as JSON values."""
         note = ". ".join(part for part in (self.note, self._driver.words()) if part)
         return {**self.counts._asdict(), "version": self.version, "note": note}
 

@@ -27,7 +27,7 @@ from trainables.storage import Store, as_store
 
 
 def write_joint_report(directories: Sequence[str], out: str | Path | Store) -> str:
-    """Writes the page of several sweeps as ``report.html`` of a directory of its own.
+    """Write the page of several sweeps as ``report.html`` of a directory of its own.
 
     Args:
         directories: audited sweep directories, paths or URIs, at least two.
@@ -61,7 +61,7 @@ def write_joint_report(directories: Sequence[str], out: str | Path | Store) -> s
 
 
 def chunks(sweeps: Sequence[Tables]) -> Iterator[tuple[str, Any]]:
-    """Names and JSON values of all that the page shows, the first needed first."""
+    """Return the names and JSON values of all that the page shows, the first needed first."""
     risks = {name: risk for sweep in sweeps for name, risk in sweep.risks.items()}
     shared = [name for name in risks if all(name in sweep.risks for sweep in sweeps)]
     default = next((n for n in (*DEFAULT_RISKS, *shared) if n in shared), sweeps[0].default_risk.column)
@@ -90,7 +90,7 @@ def chunks(sweeps: Sequence[Tables]) -> Iterator[tuple[str, Any]]:
 
 
 def names_of(sweeps: Sequence[Tables]) -> list[str]:
-    """Each sweep's name; the directory's, or the whole path, where others have that name, too."""
+    """Return each sweep's name; the directory's, or the whole path, where others have that name, too."""
     choices = [(s.manifest.name, s.directory, str(s.store)) for s in sweeps]
     for kind in range(2):
         names = [choice[kind] for choice in choices]
@@ -100,7 +100,7 @@ def names_of(sweeps: Sequence[Tables]) -> list[str]:
 
 
 def _sweep(tables: Tables, name: str) -> dict[str, Any]:
-    """Everything of a sweep that no risk changes."""
+    """Return everything of a sweep that no risk changes."""
     parts = {key: dict(tables.manifest.context.get(key) or {}).get("name") for key in ("dataset", "model")}
     return {
         "name": name,
@@ -116,14 +116,14 @@ def _sweep(tables: Tables, name: str) -> dict[str, Any]:
 
 
 def _risk(tables: Tables, risk: Risk) -> dict[str, Any] | None:
-    """A risk of one sweep with the differences from its reference; None where its audit has no such risk."""
+    """Return a risk of a sweep with the differences from its reference; None where its audit lacks it."""
     if risk.column not in tables.risks:
         return None
     return risk_chunk(tables, risk) | {"differences": _differences(tables, risk.column)}
 
 
 def plain_pairs(tables: Tables) -> list[dict[str, str]]:
-    """The recipes without a defence that were compared with a reference without one, by label."""
+    """Return the recipes without a defence that were compared with a reference without one, by label."""
     known, reference = tables.manifest.recipes, tables.reference
     plain = [str(r) for r in tables.recipes.index if not DEFENCES & known.get(str(r), {}).keys()]
     if reference not in plain:
@@ -134,7 +134,7 @@ def plain_pairs(tables: Tables) -> list[dict[str, str]]:
 
 
 def _differences(tables: Tables, figure: str) -> dict[str, dict[str, Any]]:
-    """Differences from the reference in one figure, paired over shared seeds, by recipe_id."""
+    """Return the differences from the reference in one figure, paired over shared seeds, by recipe_id."""
     table = tables.comparisons
     if table.empty:
         return {}

@@ -42,7 +42,7 @@ class Rates(NamedTuple):
         return {name: values.astype(np.float64) for name, values in found.items()}
 
     def tpr_at(self, fpr: Floats) -> Floats:
-        """TPR of every curve at these false-positive rates, linear between points: ``[B, P]``."""
+        """Return TPR of every curve at these false-positive rates, linear between points: ``[B, P]``."""
         # One sorted row after the other, so that a single search serves all curves.
         shift = 2.0 * np.arange(len(self.fpr))[:, None]
         known, wanted = (self.fpr + shift).ravel(), (fpr + shift).ravel()
@@ -64,7 +64,7 @@ class Curves(NamedTuple):
     def of(
         scores: Floats, members: Bools, thresholds: Floats, units: NDArray[np.integer[Any]] | None = None
     ) -> Curves:
-        """Counts of each unit's scores at or above each of a ROC's falling ``thresholds[K]``.
+        """Count each unit's scores at or above each of a ROC's falling ``thresholds[K]``.
 
         ``scores[R, n]``, ``members[R, n]``; a unit is a row, or the columns (``units[n]``) or scores
         (``units[R, n]``) of one number from 0 to U-1. The first threshold is beyond every score, infinite
@@ -78,13 +78,13 @@ class Curves(NamedTuple):
 
     @staticmethod
     def counted(units: Iterable[Keys], cuts: Keys) -> Curves:
-        """Counts of each unit's keys at or above each of these cuts; the keys lose their order."""
+        """Count each unit's keys at or above each of these cuts; the keys lose their order."""
         above = np.array([Ordered.sorting(keys).above(cuts) for keys in units], np.float32)
         return Curves(above[:, 0], above[:, 1])
 
     @staticmethod
     def of_rows(keys: Keys, cuts: Keys) -> Curves:
-        """Counts of each row's keys, in rising order, at or above each of these cuts."""
+        """Count each row's keys, in rising order, at or above each of these cuts."""
         ins, outs = Rows.sorted(keys).above(cuts)
         return Curves(ins.astype(np.float32), outs.astype(np.float32))
 
@@ -101,7 +101,7 @@ class Curves(NamedTuple):
         noise: Floats | None = None,
         close: float = CLOSE,
     ) -> tuple[dict[str, Floats], dict[str, Floats]]:
-        """The figures of every resample ``weights[B, U]``, ``[B]`` each; a cache-sized part of B at a time.
+        """Compute the figures of all resamples ``weights[B, U]``, ``[B]`` each; a cache-sized part at a time.
 
         Figures at the best threshold profit from choosing it on the noise, the estimate once and its
         resamples twice: their draws are moved to the estimate less that bias, which the resamples themselves
@@ -126,7 +126,7 @@ class Curves(NamedTuple):
 
 
 def _least(advantage: float, gap: Floats, drawn: Floats, close: float) -> Floats:
-    """Draws ``[B]`` of the advantage that allow for any threshold which may be the best one.
+    """Return draws ``[B]`` of the advantage that allow for any threshold which may be the best one.
 
     ``gap[K]`` is TPR - FPR, ``drawn[B, K]`` its resamples. May be the best: not worse by more than ``close``
     standard errors of the difference (a selection as in Chernozhukov, Lee and Rosen 2013). A draw is the
@@ -145,7 +145,7 @@ def decided(calls: Curves, weights: Floats) -> dict[str, Floats]:
 
 
 def _parts(scores: Floats, members: Bools, units: NDArray[np.integer[Any]]) -> Iterator[tuple[Floats, Bools]]:
-    """The scores and membership of each unit."""
+    """Return the scores and membership of each unit."""
     labels = units.ravel().astype(np.uint16)  # sorted by their digits, in linear time
     order = np.argsort(labels, kind="stable")
     ends = np.cumsum(np.bincount(labels))
@@ -159,7 +159,7 @@ def _parts(scores: Floats, members: Bools, units: NDArray[np.integer[Any]]) -> I
 
 
 def visible(curve: Roc, tolerance: float = 1e-3) -> NDArray[np.intp]:
-    """Indices of points so that the lines between them pass every other point within ``tolerance`` in TPR.
+    """Choose points so that the lines between them pass every other point within ``tolerance`` in TPR.
 
     Within 2 % of the TPR itself where that is less, for logarithmic axes. A corridor of slopes from the last
     kept point; a point outside it makes its predecessor the next kept one. Cost: one pass.

@@ -13,7 +13,7 @@ from analysis.statistics.ordered import BEYOND, LOWEST, Keys, Ordered, values_of
 _CHUNK = 1 << 16  # places looked at together
 _EXACT = 64  # false positives up to which every point of the ROC is kept
 _RATIO = 1.01  # of neighbouring false-positive counts beyond
-_JUMP = 1e-3  # in FPR or TPR; both ends of a larger block of ties are kept
+_JUMP = 1e-3  # in FPR or TPR; both ends of a larger run of ties are kept
 
 
 def figures(ordered: Ordered) -> dict[str, float]:
@@ -29,19 +29,19 @@ def figures(ordered: Ordered) -> dict[str, float]:
 
 
 def thinned(ordered: Ordered) -> Roc:
-    """Points of the ROC curve that the bootstrap redraws.
+    """Return the points of the ROC curve that the bootstrap redraws.
 
     The first 64 false positives one by one, then every 1 % more of them; at each the highest TPR; and
-    both ends of every block of ties that moves a rate by more than 0.001. A level between two kept
+    both ends of every run of ties that moves a rate by more than 0.001. A level between two kept
     points is read at the lower one, so a redrawn TPR at fixed FPR belongs to an FPR at most
     1 % (relative) below it.
     """
     outs = ordered.nonmembers
     steps = 1 + int(np.log(max(outs / _EXACT, 1)) / np.log(_RATIO))
     more = np.geomspace(_EXACT, max(outs, _EXACT), steps).round().astype(np.int64)
-    blocks = np.concatenate([_large_blocks(ordered, side) for side in (0, 1)])
+    runs = np.concatenate([_large_runs(ordered, side) for side in (0, 1)])
     ends = np.array([BEYOND, ordered.keys[0] & -2])
-    kept = [ends, _cuts_at(ordered, np.append(np.arange(_EXACT), more)), blocks, ordered.next_higher(blocks)]
+    kept = [ends, _cuts_at(ordered, np.append(np.arange(_EXACT), more)), runs, ordered.next_higher(runs)]
     cuts = np.unique(np.concatenate(kept))[::-1]
     with np.errstate(invalid="ignore"):  # without members, or without others
         tpr, fpr = (counts / counts[-1] for counts in ordered.above(cuts))
@@ -49,7 +49,7 @@ def thinned(ordered: Ordered) -> Roc:
 
 
 def _auc(ordered: Ordered) -> float:
-    """Pairs in which the member scores higher, ties half, in whole numbers."""
+    """Return the pairs in which the member scores higher, ties half, in whole numbers."""
     keys, ins, outs = ordered.keys, ordered.members, ordered.nonmembers
     # Non-members stand before members of the same value: each member has them all below it, ties too.
     places = ins * len(keys) - int(ordered.ins[1:].sum(dtype=np.int64))
@@ -62,7 +62,7 @@ def _auc(ordered: Ordered) -> float:
 
 
 def _where_members_follow(keys: Keys) -> NDArray[np.intp]:
-    """Places of non-members before members of the same value."""
+    """Return the places of non-members before members of the same value."""
     found = [np.zeros(0, np.intp)]
     for i in range(0, len(keys) - 1, _CHUNK):
         part = keys[i : i + _CHUNK + 1]
@@ -71,7 +71,7 @@ def _where_members_follow(keys: Keys) -> NDArray[np.intp]:
 
 
 def _largest_gap(ordered: Ordered) -> int:
-    """The largest TPR - FPR, at least 0, in units of 1 / (members * non-members)."""
+    """Return the largest TPR - FPR, at least 0, in units of 1 / (members * non-members)."""
     keys, ins, count = ordered.keys, ordered.members, len(ordered.keys)
     best = 0
     for i in range(1, count, _CHUNK):
@@ -85,7 +85,7 @@ def _largest_gap(ordered: Ordered) -> int:
 
 
 def _false_positives(level: float, nonmembers: int) -> int:
-    """The most false positives at which FPR <= level."""
+    """Return the most false positives at which FPR <= level."""
     most = int(level * nonmembers) + 1
     while most / nonmembers > level:
         most -= 1
@@ -93,7 +93,7 @@ def _false_positives(level: float, nonmembers: int) -> int:
 
 
 def _cuts_at(ordered: Ordered, false_positives: NDArray[np.integer[Any]]) -> Keys:
-    """The lowest cuts that at most so many non-members reach."""
+    """Return the lowest cuts that at most so many non-members reach."""
     outs = ordered.nonmembers
     if not outs:
         return np.full(len(false_positives), LOWEST)
@@ -101,8 +101,8 @@ def _cuts_at(ordered: Ordered, false_positives: NDArray[np.integer[Any]]) -> Key
     return np.where(false_positives < outs, ordered.next_higher(kept_out), ordered.keys[0] & -2)
 
 
-def _large_blocks(ordered: Ordered, side: int) -> Keys:
-    """The values that more than a share _JUMP of one side have."""
+def _large_runs(ordered: Ordered, side: int) -> Keys:
+    """Return the values that more than a share _JUMP of one side have."""
     count = ordered.members if side else ordered.nonmembers
     if not count:
         return np.zeros(0, np.int64)

@@ -15,7 +15,7 @@ Floats = NDArray[np.floating[Any]]
 def clopper_pearson(
     successes: ArrayLike, trials: ArrayLike, *, confidence: float = 0.95
 ) -> tuple[Floats, Floats]:
-    """Exact two-sided interval of a proportion of independent trials (Clopper and Pearson 1934).
+    """Return the exact two-sided interval of a proportion of independent trials (Clopper and Pearson 1934).
 
     Args:
         successes: Any shape.
@@ -64,7 +64,7 @@ def _redrawn(clusters: int, resamples: int, seed: int) -> NDArray[np.float32]:
 
 
 def interval(draws: ArrayLike, clusters: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Expanded percentile interval of bootstrap draws (Hesterberg 2015, section 4.3).
+    """Return the expanded percentile interval of bootstrap draws (Hesterberg 2015, section 4.3).
 
     Plain percentiles of k clusters are too narrow by sqrt((k-1)/k) and by normal instead of t quantiles;
     the tail is moved to Phi(-sqrt(k/(k-1)) t_{k-1}) to undo both.
@@ -88,14 +88,14 @@ def interval(draws: ArrayLike, clusters: int, *, confidence: float = 0.95) -> tu
 
 
 def centred(draws: ArrayLike, estimate: float) -> Floats:
-    """Bootstrap draws moved to have the estimate as their mean: for figures that redrawing biases."""
+    """Return bootstrap draws moved to have the estimate as their mean: for figures that redrawing biases."""
     values = np.asarray(draws, np.float64)
     known = values[np.isfinite(values)]
     return values + (estimate - known.mean()) if len(known) else values
 
 
 def p_value(difference: float, draws: ArrayLike, clusters: int) -> float:
-    """Two-sided p-value of a paired difference against 0.
+    """Return two-sided p-value of a paired difference against 0.
 
     The difference over its bootstrap standard error (corrected by sqrt(k/(k-1)) for k clusters) is held
     against a t distribution with k-1 degrees of freedom: a bootstrap share could not fall below 1/B, too

@@ -25,7 +25,7 @@ _CACHE = 1 << 16  # keys that are made at a time
 
 
 def keys_of(scores: ArrayLike, members: ArrayLike) -> Keys:
-    """The keys ``[...]`` of scores ``[...]``: ties differ in their last bit only, 1 for members."""
+    """Return the keys ``[...]`` of scores ``[...]``: ties differ in their last bit only, 1 for members."""
     values, flags = np.asarray(scores), np.asarray(members)
     keys = np.empty(values.shape, np.int64)
     if values.ndim < 2:
@@ -52,13 +52,13 @@ def _fill(keys: Keys, scores: NDArray[Any], members: NDArray[Any]) -> None:
 
 
 def cuts_of(thresholds: ArrayLike) -> Keys:
-    """What the keys of scores at or above each threshold ``[K]`` reach."""
+    """Return what the keys of scores at or above each threshold ``[K]`` reach."""
     values = np.asarray(thresholds, np.float64)
     return keys_of(values, np.zeros(values.shape, bool))
 
 
 def values_of(keys: Keys) -> NDArray[np.float64]:
-    """The scores that keys stand for; infinity for a cut that none reaches."""
+    """Return the scores that keys stand for; infinity for a cut that none reaches."""
     known = np.where(keys == BEYOND, cuts_of(np.inf), keys) & -2
     return np.asarray(np.abs(known) | (known & LOWEST)).view(np.float64)
 
@@ -100,13 +100,13 @@ class Ordered(NamedTuple):
         return len(self.keys) - self.members
 
     def above(self, cuts: Keys) -> tuple[Ints, Ints]:
-        """Members and non-members at or above each cut."""
+        """Return the members and non-members at or above each cut."""
         first = np.searchsorted(self.keys, cuts)
         ins = self.ins[-1] - self.ins[first]
         return ins, len(self.keys) - first - ins
 
     def nth(self, side: int, ranks: Ints) -> Keys:
-        """The keys of these ranks, 0 the lowest, among the members (side 1) or the non-members (side 0)."""
+        """Return the keys of these ranks, 0 the lowest, among members (side 1) or non-members (side 0)."""
         wanted = np.asarray(ranks, np.int64) + 1
         first, step = np.zeros(wanted.shape, np.int64), 1 << len(self.keys).bit_length()
         while step := step >> 1:  # one binary search for all; few ranks do not repay counts of every key
@@ -117,14 +117,14 @@ class Ordered(NamedTuple):
         return np.asarray(self.keys[np.minimum(first, len(self.keys) - 1)])
 
     def next_higher(self, keys: Keys) -> Keys:
-        """The cut just above each of these scores: that of the next higher score."""
+        """Return the cut just above each of these scores: that of the next higher score."""
         after = np.searchsorted(self.keys, keys | 1, side="right")
         found = self.keys[np.minimum(after, len(self.keys) - 1)] & -2
         return np.where(after < len(self.keys), found, BEYOND)
 
 
 def _count(keys: Keys, ins: Ints) -> None:
-    """Members up to each key, in place: a sum of short integers is several times faster."""
+    """Return members up to each key, in place: a sum of short integers is several times faster."""
     ins[:] = keys
     ins &= 1
     np.cumsum(ins, out=ins)
@@ -145,7 +145,7 @@ class Rows(NamedTuple):
         return Rows(keys, ins)
 
     def above(self, cuts: Keys) -> tuple[Ints, Ints]:
-        """Members and non-members of each unit at or above each cut: two ``[U, K]``."""
+        """Return the members and non-members of each unit at or above each cut: two ``[U, K]``."""
         beyond = np.append(cuts, MISSING)
         first = np.array([np.searchsorted(row, beyond) for row in self.keys])
         known = first[:, -1:]
@@ -154,7 +154,7 @@ class Rows(NamedTuple):
         return ins, known - first - ins
 
     def above_in(self, units: Ints, cuts: Keys) -> tuple[Ints, Ints]:
-        """The same of one unit each: ``units[P]``, ``cuts[P]`` -> two ``[P]``. No key may be missing."""
+        """Do the same for one unit each: ``units[P]``, ``cuts[P]`` -> two ``[P]``. No key may be missing."""
         n = self.keys.shape[1]
         flat, start = self.keys.ravel(), np.asarray(units) * n
         first = np.zeros(len(cuts), np.int64)
@@ -180,13 +180,13 @@ def places(values: NDArray[Any], queries: NDArray[Any]) -> tuple[Ints, Ints]:
 
 
 def below(values: NDArray[Any], queries: NDArray[Any]) -> Ints:
-    """The first of `places` alone: how many of the sorted ``values[m]`` lie below each of ``queries[n]``."""
+    """Return the first of `places`: how many of the sorted ``values[m]`` lie below each of ``queries[n]``."""
     order = np.argsort(queries)
     return _passed(values, queries[order], order, "right")
 
 
 def _passed(values: NDArray[Any], rising: NDArray[Any], order: Ints, side: Literal["left", "right"]) -> Ints:
-    """How many values stand before each query: those whose place among the queries is not after it."""
+    """Return how many values stand before each query: those whose place among the queries is not after it."""
     counts = np.bincount(np.searchsorted(rising, values, side=side), minlength=len(rising) + 1)
     found = np.empty(len(rising), np.intp)
     found[order] = counts[:-1].cumsum()

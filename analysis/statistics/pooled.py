@@ -53,7 +53,7 @@ class Pooled:
 
 
 def _histogram(ordered: Ordered, scores: Floats, members: Bools) -> dict[str, Floats]:
-    """Densities of member and non-member scores in equal bins over the middle 99.8 % of all."""
+    """Return the densities of member and non-member scores in equal bins over the middle 99.8 % of all."""
     finite = np.isfinite(scores)
     known = scores.ravel() if finite.all() else scores[finite]
     sample = known[:: max(1, len(known) // 100_000)]

@@ -29,7 +29,7 @@ class Half(NamedTuple):
     clusters: NDArray[np.integer[Any]]
 
     def on(self, examples: NDArray[np.integer[Any]] | None) -> Half:
-        """The same half on these examples, by default all."""
+        """Return the same half on these examples, by default all."""
         if examples is None:
             return self
         return Half(self.scores[:, examples], self.members[:, examples], self.clusters)
@@ -47,7 +47,7 @@ class Noise(NamedTuple):
 
 
 def halves_of(name: str, attack: registry.Attack, ensemble: Ensemble) -> list[Half]:
-    """The attack on every other cluster and on the rest; none where a half would be a single cluster.
+    """Return the attack on every other cluster and on the rest; none where a half would be a single cluster.
 
     LiRA's ``auto`` decides anew: with 65 to 128 replicas it takes variances of each example for all of them,
     pooled ones for a half.
@@ -64,7 +64,7 @@ def halves_of(name: str, attack: registry.Attack, ensemble: Ensemble) -> list[Ha
 
 
 def shared_noise(halves: Sequence[Half], thresholds: Floats, resamples: int, seed: int) -> Noise:
-    """What the choice of the shadows adds to the bootstrap over targets of figures on all replicas.
+    """Return what the choice of the shadows adds to the bootstrap over targets of figures on all replicas.
 
     All targets are compared with nearly the same centres of an example, so their scores on it err together:
     without leakage LiRA's AUC varies three times as much as independent targets would make it. The two halves

@@ -82,7 +82,7 @@ class Relearnt:
     def noise(
         self, held: Curves, calls: Curves, thresholds: Floats, resamples: int, columns: Ints | None = None
     ) -> Noise:
-        """Draws of the noise of figures on the examples ``columns``, by default all.
+        """Return draws of the noise of figures on the examples ``columns``, by default all.
 
         ``held``: the counts of each target's scores at ``thresholds[K]``, those of the ROC of all replicas;
         ``calls``: those above 0 and of all, for the rates ``tpr`` and ``fpr`` of what the attack decides. The
@@ -113,7 +113,7 @@ class Relearnt:
         )
 
     def _tables(self, columns: Ints | None) -> list[tuple[_Class, Curves]]:
-        """The classes that have some of these examples, with the counts of every replica on them."""
+        """Return the classes that have some of these examples, with the counts of every replica on them."""
         if columns is None:
             return [(part, part.counts) for part in self._classes]
         found = []
@@ -125,7 +125,7 @@ class Relearnt:
         return found
 
     def _roc(self, tables: list[tuple[_Class, Curves]], split: int, rows: Bools) -> Roc:
-        """The ROC of one half, all its targets and classes together."""
+        """Return the ROC of one half, all its targets and classes together."""
         scores, counts = [], []
         for part, above in tables:
             cuts, place = np.unique(part.cuts[split, rows], return_inverse=True)
@@ -148,7 +148,7 @@ class Relearnt:
 
 
 def _best_cuts(clusters: Ints, counts: Floats, sums: Sequence[Floats]) -> Ints:
-    """The first cut of the largest TPR - FPR on the other clusters' counts, for each replica; -1 for none.
+    """Find the first cut of the largest TPR - FPR on the other clusters' counts, for each replica; or -1.
 
     A cluster moves a rate of all by no more than its share of that side: only cuts that are that close to the
     best one of all are tried cluster by cluster.
@@ -174,19 +174,19 @@ def _best_cuts(clusters: Ints, counts: Floats, sums: Sequence[Floats]) -> Ints:
 
 
 def _figures(curve: Roc) -> dict[str, float]:
-    """All figures of a ROC, and the rates of what scores above 0."""
+    """Return all figures of a ROC, and the rates of what scores above 0."""
     at = int((curve.thresholds > 0).sum()) - 1
     return curve.figures() | {"tpr": float(curve.tpr[at]), "fpr": float(curve.fpr[at])}
 
 
 def _gap(curve: Roc, thresholds: Floats) -> Floats:
-    """TPR - FPR at each threshold."""
+    """Return TPR - FPR at each threshold."""
     at = np.searchsorted(-curve.thresholds, -thresholds, side="right") - 1
     return np.asarray((curve.tpr - curve.fpr)[at])
 
 
 def _missing(relearnt: Floats, held: Floats) -> Floats:
-    """Differences ``[S, ...]`` scaled to the variance that they have with relearnt thresholds only."""
+    """Return differences ``[S, ...]`` scaled to the variance that they have with relearnt thresholds only."""
     whole, fixed = (relearnt**2).mean(axis=0), (held**2).mean(axis=0)
     share = np.divide(whole - fixed, whole, out=np.zeros_like(whole), where=whole > fixed)
     return np.asarray(np.nan_to_num(relearnt * np.sqrt(_SLOWER * share)))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def study(results: Results) -> dict[str, pd.DataFrame]:
-    """The tables that an audit adds where its spec says ``audit: {claims: true}``.
+    """Return the tables that an audit adds where its spec says ``audit: {claims: true}``.
 
     Args:
         results: the audits of a sweep.

@@ -44,7 +44,7 @@ def choose(tables: Tables, count: int = 2) -> list[dict[str, Any]]:
 
 
 def _entry(knobs: dict[str, Any]) -> dict[str, Any]:
-    """The knobs that a grid names: the optimizer's and the defences."""
+    """Return the knobs that a grid names: the optimizer's and the defences."""
     return {name: value for name, value in knobs.items() if KNOBS[name] != "training"}
 
 

@@ -65,7 +65,7 @@ def of_row(row: Any, name: str) -> str:
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in GitHub's Markdown, text left and figures right."""
+    """Return a table in GitHub's Markdown, text left and figures right."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
 
@@ -91,7 +91,7 @@ def recipes(sweeps: Sequence[Tables]) -> str:
 
 
 def claims(sweeps: Sequence[Tables]) -> str:
-    """The published claims, one row a figure and one column a sweep, each estimate with its verdict."""
+    """List the published claims, a row a figure and a column a sweep, each estimate with its verdict."""
     found: dict[tuple[str, str, str], dict[str, str]] = {}
     for tables in sweeps:
         for row in tables.claims.to_dict("records"):
@@ -113,7 +113,7 @@ def claims(sweeps: Sequence[Tables]) -> str:
 
 
 def paper(sweeps: Sequence[Tables]) -> str:
-    """Every figure that the paper published of SGD and SAM, beside ours on the same data set.
+    """Return every figure that the paper published of SGD and SAM, beside ours on the same data set.
 
     Ours are of the plain recipe of each optimizer with the best test accuracy. Below them stand metrics that
     we have and the paper, as far as we know it, does not.
@@ -139,7 +139,7 @@ def paper(sweeps: Sequence[Tables]) -> str:
 
 
 def _said(row: Published | None) -> list[str]:
-    """What the paper has for SGD and for SAM, in the unit of our own figures."""
+    """Return what the paper has for SGD and for SAM, in the unit of our own figures."""
     if row is None:
         return ["–", "–"]
     return [figure(value, np.nan, np.nan, row.metric) for value in (row.sgd, row.sam)]
@@ -218,7 +218,7 @@ def mitigation(sweeps: Sequence[Tables]) -> str:
 
 
 def _comparisons(sweep: Sweep) -> dict[str, list[tuple[str, str]]]:
-    """Pairs of recipes to compare, the most accurate first, by what they are compared with."""
+    """Return the pairs of recipes to compare, the most accurate first, by what they are compared with."""
     recipes = {r: e.recipe for r, e in sweep.ensembles.items()}
     plain = {recipes[r]["epochs"]: r for r in reversed(sweep.plain("sam"))}
     found = [r for r, knobs in recipes.items() if DEFENCES & knobs.keys()] + list(plain.values())
@@ -262,7 +262,7 @@ def agreement(sweeps: Sequence[Tables]) -> str:
 
 
 def histogram(sweeps: Sequence[Tables]) -> str:
-    """Shares of examples by memorization, published and here, in percent, in bins a sixth wide."""
+    """Return the shares of examples by memorization, published and here, in percent, in bins a sixth wide."""
     rows = []
     for tables in sweeps:
         table = tables.published_histogram
@@ -276,7 +276,7 @@ def histogram(sweeps: Sequence[Tables]) -> str:
 
 
 def _lira_only(tables: Tables) -> Sweep:
-    """The sweep, audited by LiRA alone."""
+    """Return the sweep, audited by LiRA alone."""
     ensembles = load_sweep(tables.store)
 
     @cache
@@ -308,7 +308,7 @@ def _audited(tables: Tables) -> bool:
 
 
 def fill(text: str, runs: str | PathLike[str]) -> str:
-    """The page with every table drawn anew from the sweeps below ``runs``; those that are missing are left.
+    """Draw every table of the page anew from the sweeps below ``runs``; those that are missing are left.
 
     Raises:
         UserError: a table that is not known.

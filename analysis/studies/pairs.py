@@ -27,7 +27,7 @@ def _sharpness_aware(optimizer: str) -> bool:
 
 
 def verdict(estimate: Estimate, *, above: float = 0.0, sign: int = 1) -> str:
-    """Whether ``sign`` * figure lies above ``sign`` * bar with its whole interval.
+    """Return whether ``sign`` * figure lies above ``sign`` * bar with its whole interval.
 
     >>> verdict((0.02, 0.01, 0.03)), verdict((0.02, 0.01, 0.03), sign=-1), verdict((0.0, -0.1, 0.1))
     ('reproduced', 'contradicted', 'cannot tell')
@@ -47,7 +47,7 @@ class Sweep:
     seed: int
 
     def plain(self, optimizer: str) -> list[str]:
-        """Recipes of an optimizer without any defence, best mean test accuracy first."""
+        """Return the recipes of an optimizer without any defence, best mean test accuracy first."""
         found = [
             r
             for r, e in self.ensembles.items()
@@ -62,12 +62,12 @@ class Sweep:
         return [n for n in names if n != "sam" and _sharpness_aware(n)]
 
     def against_sgd(self, optimizer: str) -> Pair | None:
-        """An optimizer's best plain recipe against SGD's; None where the sweep lacks one or shared seeds."""
+        """Pair an optimizer's best plain recipe with SGD's; None where one or shared seeds are lacking."""
         own, other = self.plain(optimizer), self.plain("sgd")
         return self.pair(own[0], other[0], f", best test accuracy of {len(own)}") if own and other else None
 
     def pair(self, own: str, other: str, how: str = "", confidence: float | None = None) -> Pair | None:
-        """Two recipes on their shared seeds; None where they share none."""
+        """Return two recipes on their shared seeds; None where they share none."""
         a, b = self.ensembles[own], self.ensembles[other]
         seeds = np.intersect1d(a.seeds, b.seeds)
         if not len(seeds):
@@ -110,7 +110,7 @@ class Pair:
         return resample(self.clusters, self.sweep.resamples, self.sweep.seed)
 
     def compare(self, figure: str, by: Callable[[Any, Any], Any] = np.subtract) -> Estimate | None:
-        """A figure of both, compared (by default the difference); None where an audit lacks it."""
+        """Return a figure of both, compared (by default the difference); None where an audit lacks it."""
         a, b = self.audits
         if not all(figure in x.draws and np.isfinite(x.row[figure]) for x in (a, b)):
             return None
@@ -118,10 +118,10 @@ class Pair:
             return self.ends(by(a.row[figure], b.row[figure]), by(a.draws[figure], b.draws[figure]))
 
     def ends(self, estimate: float, draws: NDArray[Any]) -> Estimate:
-        """An estimate with the ends of its interval from bootstrap draws."""
+        """Return an estimate with the ends of its interval from bootstrap draws."""
         return (float(estimate), *interval(draws, int(self.clusters.max()) + 1, confidence=self.confidence))
 
 
 def runs(recipe: Mapping[str, Any], optimizer: str) -> bool:
-    """Whether a recipe runs this optimizer."""
+    """Return whether a recipe runs this optimizer."""
     return bool(recipe.get("optimizer", "sgd") == optimizer)

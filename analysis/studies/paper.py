@@ -46,7 +46,7 @@ TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
 
 
 def data_of(directory: str) -> str:
-    """The data set that a sweep's name starts with, ``""`` where the paper does not use it.
+    """Return the data set that a sweep's name starts with, ``""`` where the paper does not use it.
 
     >>> data_of("cifar100-wrn28-2"), data_of("digits")
     ('cifar100', '')

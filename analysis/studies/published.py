@@ -140,7 +140,7 @@ def study_of(ensemble: Ensemble, path: str | PathLike[str]) -> dict[str, pd.Data
 def _original_index(
     ensemble: Ensemble, n: int, labels: NDArray[Any] | None, path: str | PathLike[str]
 ) -> NDArray[np.int64]:
-    """Where each training example of the sweep lies among the ``n`` of the archive."""
+    """Return where each training example of the sweep lies among the ``n`` of the archive."""
     options, trained = ensemble.context.dataset, ensemble.members.shape[1]
     index = subset_index(n, options.get("train_size"), "train", int(options.get("seed", 0)))
     if len(index) != trained:

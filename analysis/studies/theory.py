@@ -93,7 +93,7 @@ class Outcome(NamedTuple):
 
 
 def predict(setting: Setting, eta: float) -> Outcome:
-    """The closed form of the module's text; eta = 0 is SGD."""
+    """Return the closed form of the module's text; eta = 0 is SGD."""
     g = 1 + eta * setting.variances
     t, m = setting.variances / g, setting.mean / np.sqrt(g)
     n, pool = setting.n, setting.pool
@@ -119,7 +119,7 @@ def predict(setting: Setting, eta: float) -> Outcome:
 
 
 def simulate(setting: Setting, etas: Sequence[float], *, pools: int, replicas: int, seed: int = 0) -> Outcome:
-    """The same by simulation and by the attacks of `analysis.attacks`: each field ``[pools, len(etas)]``.
+    """Simulate the same, attacked by `analysis.attacks`: each field ``[pools, len(etas)]``.
 
     Pools, masks and noise are shared by all ``etas``, so differences between them are paired.
     """
@@ -157,7 +157,7 @@ def _simulated(
 
 
 def interpolate(data: ArrayLike, members: ArrayLike, g: ArrayLike) -> Floats:
-    """The w of least w'Gw with Aw = 1, A the members' rows of ``data[N, d]``, G = diag(``g[d]``).
+    """Return the w of least w'Gw with Aw = 1, A the members' rows of ``data[N, d]``, G = diag(``g[d]``).
 
     w = G^-1 A' (A G^-1 A')^-1 1 for every row of ``members[R, N]``, all with the same number of members:
     ``[R, d]``.
@@ -205,7 +205,7 @@ def theory_table(
     replicas: int = 64,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Closed form beside simulation, one row an eta: ``eta`` and for each field of `Outcome` the prediction.
+    """Set the closed form beside the simulation: a row an eta, for each field of `Outcome` the prediction.
 
     ``<field>_simulated`` is the mean over pools, ``<field>_se`` its standard error over pools. The defaults
     take about two seconds.
@@ -221,7 +221,7 @@ def theory_table(
 
 
 def relative_table(*, pools: int = 6, replicas: int = 32, seed: int = 0) -> pd.DataFrame:
-    """What flatness does to the linear case, relative to SGD (eta = 0), for the page's figure.
+    """Return what flatness does to the linear case, relative to SGD (eta = 0), for the page's figure.
 
     Returns:
         One row a metric (``variance``, ``confidence_advantage``, ``lr_advantage``) and eta: ``predicted``,

@@ -61,12 +61,12 @@ Address = Annotated[
 
 
 def example(line: str) -> dict[str, Any]:
-    """The example that closes a command's help."""
+    """Return the example that closes a command's help."""
     return {"epilog": f"Example: `{line}`"}
 
 
 def raw_spec(spec: str, assignments: list[str]) -> dict[str, Any]:
-    """The raw spec; code that reading it would run is shown first."""
+    """Read the raw spec; code that reading it would run is shown first."""
     from sweep.spec.reading import override, read
 
     values = override(read(spec), assignments)
@@ -83,7 +83,7 @@ def show_code(values: dict[str, Any]) -> None:
 
 
 def validated(values: dict[str, Any]) -> Any:
-    """The spec that these values describe.
+    """Return the spec that these values describe.
 
     Raises:
         UserError: A value cannot be had.

@@ -42,7 +42,7 @@ def plan(
     set_: Set = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
-    """Says what is missing of a sweep, what it will cost, and what its replicas can tell.
+    """Say what is missing of a sweep, what it will cost, and what its replicas can tell.
 
     It trains nothing but a few timed steps, where no earlier run measured any, and writes nothing.
     """
@@ -73,7 +73,7 @@ def _show(console: Console, found: Estimate) -> None:
 
 
 def _lines(found: Estimate) -> list[str]:
-    """The costs, and the whole in the last line."""
+    """Return the costs, and the whole in the last line."""
     from sweep.runner.lease import age
     from sweep.runner.plan import outlook
 

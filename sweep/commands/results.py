@@ -44,7 +44,7 @@ def audit(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Audits a sweep directory again, or the predictions of models that you trained yourself.
+    """Audit a sweep directory again, or the predictions of models that you trained yourself.
 
     It draws `report.html`, too. Without `--attack` it runs the attacks of the sweep's spec; those of every
     audit where it names none.
@@ -98,7 +98,7 @@ def report(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Draws `report.html` of an audited sweep again, or one page of several sweeps."""
+    """Draw `report.html` of an audited sweep again, or one page of several sweeps."""
     from analysis.report.html import write_report
     from analysis.report.several import write_joint_report
     from trainables.errors import UserError
@@ -120,7 +120,7 @@ def recommend(
     min_accuracy: Annotated[float | None, typer.Option(help="A test accuracy to reach, a fraction.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Names the recipe to take, given how much risk or how little accuracy you can accept."""
+    """Name the recipe to take, given how much risk or how little accuracy you can accept."""
     from analysis.recommend import parse_bound
     from analysis.recommend import recommend as choose
     from analysis.results import Tables
@@ -143,7 +143,7 @@ def serve(
     directory: Directory,
     port: Annotated[int, typer.Option(min=0, max=65535, help="On this machine only.")] = 8700,
 ) -> None:
-    """Shows the report in a browser and keeps it fresh while the sweep runs."""
+    """Show the report in a browser and keep it fresh while the sweep runs."""
     from analysis.report.serve import serve as serve_page
 
     require_sweep(directory)
@@ -159,7 +159,7 @@ def export(
     figure: Annotated[list[str], typer.Option(help="A figure's name; repeatable; default: all.")] = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
-    """Writes the report's figures as image files."""
+    """Write the report's figures as image files."""
     from analysis.report.export import export as write_figures
 
     require_sweep(directory)

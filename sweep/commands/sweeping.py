@@ -27,7 +27,7 @@ from sweep.runner import stopping
 
 @app.command(**example("flatleak run digits --set subsets.seeds=128 --out runs/digits"))
 def run(spec: Spec, out: Out = None, address: Address = None, set_: Set = [], as_json: Json = False) -> None:  # noqa: B006
-    """Trains what is missing of a sweep, audits it and draws its report. Run again to go on or to add."""
+    """Train what is missing of a sweep, audit it and draw its report. Run again to go on or to add."""
     stopping.shield()
     values = raw_spec(spec, set_)
     require_head(address)  # torch, which the check of a spec loads, takes its time
@@ -43,7 +43,7 @@ def run(spec: Spec, out: Out = None, address: Address = None, set_: Set = [], as
 
 @app.command(**example("flatleak validate my-sweep.yaml --set subsets.seeds=128"))
 def validate(spec: Spec, set_: Set = [], as_json: Json = False) -> None:  # noqa: B006
-    """Checks a spec and lists its recipes. Data and model are tried by `run`, before it trains."""
+    """Check a spec and list its recipes. Data and model are tried by `run`, before it trains."""
     from trainables.labels import labels
 
     checked = validated(raw_spec(spec, set_))
@@ -60,7 +60,7 @@ def validate(spec: Spec, set_: Set = [], as_json: Json = False) -> None:  # noqa
 
 @app.command(**example("flatleak specs"))
 def specs(as_json: Json = False) -> None:
-    """Lists the shipped specs."""
+    """List the shipped specs."""
     from sweep.spec.reading import read, shipped
 
     about = {name: str(read(name).get("about", "")) for name in shipped()}

@@ -19,7 +19,7 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", help="Delete what is listed.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Lists records, progress, failures and audits that no recipe of the manifest names; --yes deletes them.
+    """List records, progress, failures and audits that no recipe of the manifest names; --yes deletes them.
 
     After a search these include the recipes that it dropped; the same search again would train them again.
     """
@@ -46,7 +46,7 @@ def merge(
     out: Annotated[str, typer.Option(metavar="DIR", help="A new directory, or an earlier merge.")],
     as_json: Json = False,
 ) -> None:
-    """Joins two sweeps of the same data, model and subsets: other recipes, other seeds, other machines.
+    """Join two sweeps of the same data, model and subsets: other recipes, other seeds, other machines.
 
     Nothing is trained: `audit` draws the report of what is there, `run` on its `spec.yaml` what is missing.
     """

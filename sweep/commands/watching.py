@@ -20,7 +20,7 @@ def status(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Shows by recipe what is done, running, failed and missing; from any terminal, without Ray."""
+    """Show by recipe what is done, running, failed and missing; from any terminal, without Ray."""
     from sweep.watch import status as look
     from trainables.storage import as_store
 
@@ -44,7 +44,7 @@ def monitor(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Sets Prometheus and Grafana up for watching sweeps: writes their configuration and the dashboard."""
+    """Set Prometheus and Grafana up for watching sweeps: write their configuration and the dashboard."""
     from sweep.watch.monitor import find_ray
     from sweep.watch.monitor import monitor as set_up
 

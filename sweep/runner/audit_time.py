@@ -27,7 +27,7 @@ class AuditTime:
     a_score: float
 
     def of(self, replicas: int, examples: int) -> float:
-        """Seconds of the audit of one recipe.
+        """Return the seconds of the audit of one recipe.
 
         Args:
             replicas: R.
@@ -36,7 +36,7 @@ class AuditTime:
         return self.fixed + self.a_score * replicas * examples
 
     def of_sweep(self, recipes: int, replicas: int, examples: int, cores: int) -> float:
-        """Seconds of all audits, recipes side by side on so many cores.
+        """Return the seconds of all audits, recipes side by side on so many cores.
 
         Args:
             recipes: How many.
@@ -48,7 +48,7 @@ class AuditTime:
 
 
 def time_audits(options: Mapping[str, Any]) -> AuditTime:
-    """Times audits of simulated ensembles.
+    """Time audits of simulated ensembles.
 
     Args:
         options: Those of `analysis.audit`, which the sweep's audit will have.
@@ -73,7 +73,7 @@ def _seconds(size: Sequence[int], options: Mapping[str, Any]) -> float:
 
 
 def _simulated(replicas: int, examples: int) -> Ensemble:
-    """Replicas whose margins are those of `sweep.runner.estimate.SIMULATED`."""
+    """Return replicas whose margins are those of `sweep.runner.estimate.SIMULATED`."""
     random, seeds = np.random.default_rng(0), list(range(replicas))
     members = draw_members(Subsets(), seeds, examples)
     values: dict[str, NDArray[Any]] = {name: np.ones(replicas) for name in PER_REPLICA}

@@ -29,7 +29,7 @@ Publish = Callable[[dict[str, Any]], None]
 
 
 def on_cluster(jobs: Sequence[Job]) -> Iterator[tuple[Job, Audit]]:
-    """Runs jobs as tasks of the Ray that this process is connected to, named after their recipes.
+    """Run jobs as tasks of the Ray that this process is connected to, named after their recipes.
 
     A task reads the records and keeps the audit itself; it sends back figures and bootstrap draws. One whose
     process or node is lost is run again, ``DEATHS`` times. What ends this early cancels the tasks.
@@ -56,7 +56,7 @@ def on_cluster(jobs: Sequence[Job]) -> Iterator[tuple[Job, Audit]]:
 
 
 def demand(job: Job, jobs: int, nodes: Sequence[Mapping[str, float]]) -> tuple[int, dict[str, float]]:
-    """What a task asks Ray for: a share of the cluster's cores for its attacks, and the memory of an audit.
+    """Say what a task asks Ray for: a share of the cluster's cores for its attacks, an audit's memory.
 
     Args:
         job: the audit.
@@ -78,7 +78,7 @@ def demand(job: Job, jobs: int, nodes: Sequence[Mapping[str, float]]) -> tuple[i
 
 @contextmanager
 def auditing(store: Store, address: str | None, console: Console) -> Iterator[Execute]:
-    """What runs the audits of a sweep directory: in threads here, or with an address on that cluster.
+    """Return what runs the audits of a sweep directory: in threads here, or with an address on that cluster.
 
     Raises:
         UserError: no cluster answers there, or a node of it lacks something.
@@ -99,7 +99,7 @@ def _audit(job: Job, threads: int) -> Audit:
 
 
 def shown(execute: Execute, console: Console, publish: Publish = lambda _: None) -> Execute:
-    """Runs jobs with a bar of recipes and time left; without a terminal, a line now and then.
+    """Run jobs with a bar of recipes and time left; without a terminal, a line now and then.
 
     Args:
         execute: what runs them.

@@ -10,7 +10,7 @@ LONGEST = 160  # letters of a line
 
 
 def line_of(message: str, said: set[str]) -> str | None:
-    """What is shown of a message.
+    """Return what is shown of a message.
 
     Args:
         message: Ray's, of any length.
@@ -29,7 +29,7 @@ def line_of(message: str, said: set[str]) -> str | None:
 
 @contextmanager
 def brief() -> Iterator[None]:
-    """Shows of what Ray's raylets tell the driver only new first lines, while the block lasts."""
+    """Show of what Ray's raylets tell the driver only new first lines, while the block lasts."""
     from ray._private import worker
 
     original, said = worker.print_to_stdstream, set[str]()

@@ -122,7 +122,7 @@ class Estimate:
         return sum(recipe.missing for recipe in self.recipes)
 
     def to_json(self) -> dict[str, Any]:
-        """The estimate as JSON values, for ``--json``."""
+        """Return the estimate as JSON values, for ``--json``."""
         return {**asdict(self), "there": self.there, "missing": self.missing}
 
 
@@ -209,7 +209,7 @@ def estimate(
 
 
 def _audit_seconds(spec: SweepSpec, examples: int, cores: int, console: Console) -> float:
-    """Seconds to audit all recipes, on so many cores like the one here."""
+    """Return seconds to audit all recipes, on so many cores like the one here."""
     options = spec.audit.model_dump(mode="json", exclude={"reference", "claims"})
     with stage(None, console, "timing small audits"):
         found = time_audits(options)
@@ -217,7 +217,7 @@ def _audit_seconds(spec: SweepSpec, examples: int, cores: int, console: Console)
 
 
 def _slots_of(gpus: int | None, demand: Mapping[str, float]) -> int | None:
-    """How many trials run at once on so many GPUs."""
+    """Return how many trials run at once on so many GPUs."""
     if gpus is None:
         return None
     if "gpu" not in demand:
@@ -251,7 +251,7 @@ def _timed(
     known: Speed | None,
     console: Console,
 ) -> tuple[Speed | None, str]:
-    """What a few steps of the longest recipe take, and how that was found."""
+    """Return what a few steps of the longest recipe take, and how that was found."""
     import ray
 
     demand = spec.resources.demand
@@ -269,7 +269,7 @@ def _timed(
 
 
 def _as_longest(stock: Inventory, by_id: Mapping[str, Recipe]) -> int:
-    """The missing replicas, counted in passes of the longest recipe."""
+    """Return the missing replicas, counted in passes of the longest recipe."""
     missing = zip(stock.recipe_ids, (~stock.done).sum(axis=1), strict=True)
     work = sum(passes(by_id[recipe_id]) * int(count) for recipe_id, count in missing)
     return ceil(work / max(map(passes, by_id.values())))
@@ -288,7 +288,7 @@ def _bytes_missing(
     speed: Speed | None,
     slots: int | None,
 ) -> int:
-    """Bytes of the records that the missing replicas will be cut into."""
+    """Return the bytes of the records that the missing replicas will be cut into."""
     seconds = {i: speed.replica(recipe) if speed else passes(recipe) for i, recipe in by_id.items()}
     fixed = spec.block
     guess = guided(slots or 1, speed.stack if speed else 1, seconds)
@@ -324,7 +324,7 @@ def record_bytes(
 
 
 def precision(store: Store, context_id: str) -> tuple[Precision, ...]:
-    """What 16, 32, 64 and 128 replicas can tell about LiRA's AUC and its TPR at 0.1 % FPR.
+    """Say what 16, 32, 64 and 128 replicas can tell about LiRA's AUC and its TPR at 0.1 % FPR.
 
     The median half width of the sweep's own intervals, times sqrt(replicas now / replicas), where it was
     audited in this context; else that of simulated sweeps.

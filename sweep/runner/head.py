@@ -17,7 +17,7 @@ GREETING = 60.0  # seconds for a process that greets the head, the start of a sl
 
 
 def require_listening(address: str, source: str) -> None:
-    """Refuses ``host:port`` where nothing listens, which Ray itself takes minutes to find out.
+    """Refuse ``host:port`` where nothing listens, which Ray itself takes minutes to find out.
 
     Args:
         address: what Ray is asked to connect to; ``auto`` is left to Ray.
@@ -86,7 +86,7 @@ os._exit(0)  # threads of a channel that never came up may take their time
 
 @lru_cache  # a head that has welcomed this process is not asked again
 def require_welcome(address: str, source: str) -> None:
-    """Refuses a cluster that wants another token or version, and what listens without being the head of one.
+    """Refuse a cluster that wants another token or version, and what listens without being the head of one.
 
     Ray itself says none of this in a line: its client prints from C++, waits, and aborts where there is no
     token at all. So a process of its own asks the head one question.
@@ -131,7 +131,7 @@ def _words(problem: str, answer: dict[str, str]) -> str:
 
 
 def _token_problem() -> str:
-    """What is wrong with the token that Ray's client takes here; the token itself is not shown."""
+    """Say what is wrong with the token that Ray's client takes here; the token itself is not shown."""
     if os.environ.get("RAY_AUTH_MODE") != "token":
         return (
             "the cluster wants a token; set RAY_AUTH_MODE=token, and have the head's token in "

@@ -20,7 +20,7 @@ def patience() -> float:
 
 @contextmanager
 def watched(address: str, seconds: float, on_lost: Callable[[], None]) -> Iterator[None]:
-    """Calls ``on_lost``, from a thread, once nothing listens at ``address`` (host:port) for ``seconds``."""
+    """Call ``on_lost``, from a thread, once nothing listens at ``address`` (host:port) for ``seconds``."""
     ended = threading.Event()
 
     def watch() -> None:

@@ -53,7 +53,7 @@ class Outcome:
         return stopping.exit_code() if done.interrupted else int(bool(done.failed or done.fatal))
 
     def to_json(self) -> dict[str, Any]:
-        """What happened as JSON values, for ``--json``."""
+        """Return what happened as JSON values, for ``--json``."""
         done = self.trained
         return {
             "directory": self.directory,
@@ -139,7 +139,7 @@ def run(
 
 
 def _say_replaced(store: Store, context: Context, console: Console) -> None:
-    """Says that the directory held another sweep, and how that differs."""
+    """Say that the directory held another sweep, and how that differs."""
     other = replaced(read_manifest(store), context)
     if other:
         console.print(
@@ -151,7 +151,7 @@ def _say_replaced(store: Store, context: Context, console: Console) -> None:
 
 
 def _require_shadows(spec: SweepSpec) -> None:
-    """Refuses a sweep whose only attacks have no other replicas to learn from."""
+    """Refuse a sweep whose only attacks have no other replicas to learn from."""
     from analysis.attacks import registry as attacks
 
     chosen, seeds = attacks.select(spec.audit.attacks), spec.subsets.seeds
@@ -163,7 +163,7 @@ def _require_shadows(spec: SweepSpec) -> None:
 
 
 def load(spec: SweepSpec, store: Store | None, console: Console) -> Dataset:
-    """The data set, under a bar. A failure is kept in the store, where there is one."""
+    """Load the data set, under a bar. A failure is kept in the store, where there is one."""
     from trainables.data.dataset import load_dataset
 
     doing = f"loading dataset {spec.dataset['name']}"
@@ -174,7 +174,7 @@ def load(spec: SweepSpec, store: Store | None, console: Console) -> Dataset:
 
 
 def _train(spec: SweepSpec, trainer: Trainer) -> Trained:
-    """The grid, then what the search finds beside it; of what it dropped only what failed is counted."""
+    """Count the grid, then what the search finds beside it; of what it dropped only what failed."""
     trained = trainer.train(spec.recipes, spec.subsets.range)
     if spec.search is None or trained.interrupted or trained.fatal:
         return trained
@@ -197,14 +197,14 @@ def _train(spec: SweepSpec, trainer: Trainer) -> Trained:
 
 
 def _audits(trainer: Trainer) -> Execute:
-    """Audits as tasks where Ray runs or a cluster was named, else in threads: Ray is not started for them."""
+    """Audit as tasks where Ray runs or a cluster was named, else in threads: Ray is not started for them."""
     from analysis.audit.jobs import in_threads
 
     return lambda jobs: (on_cluster if trainer.has_ray() else in_threads)(jobs)
 
 
 def analyse_sweep(store: Store, dataset: Dataset, console: Console, execute: Execute) -> None:
-    """Audits every ensemble, draws the report and shows the front; with nothing changed only the last.
+    """Audit every ensemble, draw the report and show the front; with nothing changed only the last.
 
     Args:
         store: the sweep directory.
@@ -230,7 +230,7 @@ def analyse_sweep(store: Store, dataset: Dataset, console: Console, execute: Exe
 
 
 def say_audited(console: Console, results: Results) -> None:
-    """Says how many recipes were audited, which audits were damaged, and which attacks were left out."""
+    """Say how many recipes were audited, which audits were damaged, and which attacks were left out."""
     for problem in results.damaged:
         console.print(f"[yellow]{escape(problem)}[/]", soft_wrap=True, highlight=False)
     for label, notes in results.notes["notes"].items():
@@ -240,7 +240,7 @@ def say_audited(console: Console, results: Results) -> None:
 
 
 def _state(store: Store) -> bytes:
-    """What results follow from, by content: the records, the manifest and the release that audits them."""
+    """Address what results follow from by content: records, manifest and the release that audits them."""
     parts = require_manifest(store).model_dump(mode="json", include=AUDITED)
     records = [(entry.path, entry.size) for entry in store.list(RECORDS)]
     return content_id({**parts, "records": records}).encode()

@@ -51,7 +51,7 @@ class Driver:
 
     @staticmethod
     def here(stale: float) -> Driver:
-        """This process as a driver whose lease is stale after so many seconds."""
+        """Describe this process as a driver whose lease is stale after so many seconds."""
         now = time.time()
         job = os.environ.get("RAY_JOB_SUBMISSION_ID")
         return Driver(
@@ -64,7 +64,7 @@ class Driver:
         return self.host == socket.gethostname() and self.born.startswith(_boot())
 
     def alive(self, store: Store) -> bool:
-        """Whether the driver still runs.
+        """Return whether the driver still runs.
 
         Near, that very process is looked for. Elsewhere, ``store`` must have got the lease lately by its own
         clock: those of the driver's host and of this one may both be wrong.
@@ -124,7 +124,7 @@ class Lease:
         self.release()
 
     def release(self) -> None:
-        """Takes the lease away, where it is still the own one."""
+        """Take the lease away, where it is still the own one."""
         with suppress(OSError):
             now = driver(self._store)
             if now is not None and now.token == self._driver.token:
@@ -132,7 +132,7 @@ class Lease:
 
 
 def hold(store: Store, *, beat: float = BEAT, stale: float = STALE) -> Lease:
-    """Takes the lease of a sweep directory; use as a context manager.
+    """Take the lease of a sweep directory; use as a context manager.
 
     A lease whose driver died is taken over: at once where that can be seen (same host), else when it has not
     changed for its ``stale`` seconds on the clock here.
@@ -155,7 +155,7 @@ def hold(store: Store, *, beat: float = BEAT, stale: float = STALE) -> Lease:
 
 
 def _silent(store: Store) -> Driver | None:
-    """The lease of a driver elsewhere that stayed as it is for as long as makes it stale; else None."""
+    """Return the lease of a driver elsewhere that stayed as it is until it is stale; else None."""
     first = driver(store)
     if first is None or first.near:
         return None
@@ -169,7 +169,7 @@ def _silent(store: Store) -> Driver | None:
 
 
 def driver(store: Store) -> Driver | None:
-    """The driver that the lease names, alive or not; None without a lease."""
+    """Return the driver that the lease names, alive or not; None without a lease."""
     try:
         return Driver(**json.loads(store.read(DRIVER)))
     except (FileNotFoundError, ValueError, TypeError):
@@ -202,14 +202,14 @@ def _exclusive(store: Store) -> Iterator[None]:
 
 
 def _boot() -> str:
-    """What tells this start of this machine from every other; empty where the system does not say (macOS)."""
+    """Identify this start of this machine; empty where the system does not say (macOS)."""
     with suppress(OSError), open("/proc/sys/kernel/random/boot_id") as boot:
         return boot.read().strip()
     return ""
 
 
 def _born(pid: int) -> str:
-    """What tells a running process from a later one with the same number; empty where none runs."""
+    """Return what tells a running process from a later one with the same number; empty where none runs."""
     try:
         with open(f"/proc/{pid}/stat") as stat:
             state, *rest = stat.read().rpartition(")")[2].split()
@@ -226,7 +226,7 @@ def _born(pid: int) -> str:
 
 
 def age(seconds: float) -> str:
-    """A time span for people, as ``"2 h 5 min"``, from seconds."""
+    """Return a time span for people, as ``"2 h 5 min"``, from seconds."""
     minutes, s = divmod(int(max(seconds, 0)), 60)
     hours, m = divmod(minutes, 60)
     return f"{hours} h {m} min" if hours else f"{m} min {s} s" if m else f"{s} s"

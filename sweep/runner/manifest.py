@@ -22,7 +22,7 @@ PACKAGES = ("flatleak", "ray", "torch", "numpy", "scikit-learn", "opacus")
 
 
 def replaced(previous: Manifest | None, context: Context) -> str | None:
-    """What a directory held where it held another sweep, of other data, another model or other subsets.
+    """Name the other sweep that a directory held, of other data, another model or other subsets.
 
     Args:
         previous: its manifest.
@@ -41,7 +41,7 @@ def replaced(previous: Manifest | None, context: Context) -> str | None:
 
 
 def _flat(values: Mapping[str, Any], at: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with dotted keys."""
+    """Return nested mappings as one, with dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         flat |= _flat(value, f"{at}{key}.") if isinstance(value, Mapping) else {f"{at}{key}": value}
@@ -62,7 +62,7 @@ def make_manifest(
     previous: Manifest | None,
     **speed: Any,
 ) -> Manifest:
-    """Describes a run of ``recipes`` on ``data``; ``speed``: stack and seconds, measured or remembered."""
+    """Describe a run of ``recipes`` on ``data``; ``speed``: stack and seconds, measured or remembered."""
     created = previous.created if previous else None
     return Manifest(
         name=spec.name,
@@ -85,7 +85,7 @@ def make_manifest(
 
 
 def write(store: Store, spec: SweepSpec, manifest: Manifest) -> None:
-    """Writes the manifest and the spec beside it."""
+    """Write the manifest and the spec beside it."""
     store.write(SPEC, spec.to_yaml().encode())
     write_manifest(store, manifest)
 
@@ -101,7 +101,7 @@ def _versions() -> dict[str, str]:
 
 
 def _git_revision() -> str | None:
-    """The revision of the checkout that this code runs from, ``+`` behind it where files have changed."""
+    """Return the revision of the checkout that this code runs from, ``+`` behind it where files changed."""
     try:
         _git("ls-files", "--error-unmatch", Path(__file__).name)  # else installed inside somebody's checkout
         return _git("describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*") or None

@@ -47,14 +47,14 @@ class Merged:
     differences: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """What was merged as JSON values, for ``--json``."""
+        """Return what was merged as JSON values, for ``--json``."""
         seeds = {"first_seed": self.seeds.start, "seeds": len(self.seeds)}
         lists = {"damaged": list(self.damaged), "differences": list(self.differences)}
         return {**vars(self), **seeds, **lists}
 
 
 def merge(first: Store, second: Store, out: Store) -> Merged:
-    """Copies the records of two sweeps into one directory, which goes on as a sweep of its own.
+    """Copy the records of two sweeps into one directory, which goes on as a sweep of its own.
 
     The manifest is that of ``first`` with the recipes and the subset seeds of both. Of a subset seed that
     both hold, the replica of ``first`` is taken. ``out`` may hold an earlier merge: what it has stays.
@@ -106,7 +106,7 @@ def merge(first: Store, second: Store, out: Store) -> Merged:
 def _new(
     store: Store, manifest: Manifest, held: dict[str, set[int]]
 ) -> tuple[dict[str, set[int]], int, list[str]]:
-    """The new seeds of each record with any, how many others were there, and what cannot be read.
+    """Return the new seeds of each record with any, how many others were there, and what cannot be read.
 
     Adds to ``held``, the seeds that are there by recipe_id.
     """
@@ -145,7 +145,7 @@ def _require_same_context(one: tuple[Store, Manifest], other: tuple[Store, Manif
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, its keys joined by dots."""
+    """Return nested mappings as one, its keys joined by dots."""
     out: dict[str, Any] = {}
     for key, value in values.items():
         out |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
@@ -159,7 +159,7 @@ def _differences(one: Mapping[str, Any], other: Mapping[str, Any], here: str, th
 
 
 def _joined(manifests: Sequence[Manifest]) -> Manifest:
-    """The first manifest with the recipes and subset seeds of all; pictures only where all show them."""
+    """Give the first manifest the recipes and subset seeds of all; pictures only where all show them."""
     first = manifests[0]
     recipes = {recipe_id: knobs for m in manifests for recipe_id, knobs in m.recipes.items()}
     recipes |= first.recipes
@@ -183,7 +183,7 @@ def _joined(manifests: Sequence[Manifest]) -> Manifest:
 
 
 def _entry(knobs: Mapping[str, Any]) -> dict[str, Any]:
-    """An entry of a grid that is this one recipe: lists among ``options`` would be crossed."""
+    """Return an entry of a grid that is this one recipe: lists among ``options`` would be crossed."""
     entry = dict(knobs)
     if isinstance(entry.get("options"), Mapping):
         entry["options"] = {name: [value] for name, value in entry["options"].items()}

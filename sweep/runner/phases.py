@@ -16,7 +16,7 @@ from trainables.storage import Store
 
 @contextmanager
 def told(store: Store, address: str | None) -> Iterator[None]:
-    """Notes that a run starts and, where it ends by an exception, how.
+    """Note that a run starts and, where it ends by an exception, how.
 
     A user's mistake leaves the directory as it was: the phase of an earlier run comes back.
 
@@ -41,7 +41,7 @@ def told(store: Store, address: str | None) -> Iterator[None]:
 
 
 def note_stop(store: Store) -> None:
-    """Notes that a signal ended the run, and what it did then.
+    """Note that a signal ended the run, and what it did then.
 
     Args:
         store: The sweep directory.
@@ -54,7 +54,7 @@ def note_stop(store: Store) -> None:
 def noting_audits(
     store: Store, publish: Callable[[dict[str, Any]], None]
 ) -> Callable[[dict[str, Any]], None]:
-    """Notes how many recipes are audited, beside what is published.
+    """Note how many recipes are audited, beside what is published.
 
     Args:
         store: The sweep directory.
@@ -72,7 +72,7 @@ def noting_audits(
 
 
 def note_audit(store: Store) -> None:
-    """Notes that a sweep was audited by itself, unless a run drives it, which notes its own phases.
+    """Note that a sweep was audited by itself, unless a run drives it, which notes its own phases.
 
     Args:
         store: The sweep directory.
@@ -83,7 +83,7 @@ def note_audit(store: Store) -> None:
 
 
 def conclude(store: Store, trained: Trained, *, audited: bool) -> None:
-    """Notes how a run ended that ran to its end.
+    """Note how a run ended that ran to its end.
 
     Args:
         store: The sweep directory.

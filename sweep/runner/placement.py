@@ -21,7 +21,7 @@ class Placement(PlacementGroupResourceManager):
         self._excluded = frozenset(LEFT_OUT)
 
     def request_resources(self, resource_request: Any) -> None:
-        """Asks Ray for a trial's resources, as the base class does where no node is left out.
+        """Ask Ray for a trial's resources, as the base class does where no node is left out.
 
         Args:
             resource_request: Tune's.
@@ -40,7 +40,7 @@ class Placement(PlacementGroupResourceManager):
         self._pg_to_staging_future[group] = ready
 
     def has_resources_ready(self, resource_request: Any) -> bool:
-        """Whether a trial can start; what was asked before a node was left out is asked anew first.
+        """Return whether a trial can start; what was asked before a node was left out is asked anew first.
 
         Args:
             resource_request: Tune's.
@@ -61,7 +61,7 @@ class Placement(PlacementGroupResourceManager):
 
 @contextmanager
 def placed() -> Iterator[None]:
-    """Lets Tune place trials so while the block lasts; it has no option for that."""
+    """Let Tune place trials so while the block lasts; it has no option for that."""
     name = PlacementGroupResourceManager.__name__
     setattr(tune_controller, name, Placement)
     try:

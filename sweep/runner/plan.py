@@ -42,7 +42,7 @@ class Inventory:
 def take_stock(
     store: Store, recipe_ids: Sequence[str], context_id: str, seeds: range, *, repair: bool = True
 ) -> Inventory:
-    """Lists the records and reads the small fields of those not checked before; see `trainables.checked`.
+    """List the records and read the small fields of those not checked before; see `trainables.checked`.
 
     A bad record is moved to ``set-aside/`` and named. With ``repair`` False nothing is written or moved, a
     bad one is only left out.
@@ -84,7 +84,7 @@ def cut(
     size: Callable[[str, float], int],
     seconds: Seconds,
 ) -> tuple[Block, ...]:
-    """Blocks of the missing seeds in the order to run them: begun ones first, then the longest.
+    """Return the blocks of the missing seeds in the order to run them: begun ones first, then the longest.
 
     ``size(recipe_id, remaining_seconds)`` is how many replicas the next block may have.
     """
@@ -121,7 +121,7 @@ def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def outlook(there: int, missing: int, seconds: float | None, slots: int | None) -> str:
-    """What is there, what is missing, and how long that will take, in a line.
+    """Return what is there, what is missing, and how long that will take, in a line.
 
     Args:
         there: Replicas with a record.

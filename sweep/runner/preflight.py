@@ -34,7 +34,7 @@ class Check:
     settle: float = SETTLE
 
     def ask(self, node: Mapping[str, Any]) -> Any:
-        """Starts a tiny task on a node that looks around there.
+        """Start a tiny task on a node that looks around there.
 
         Args:
             node: As ``ray.nodes()`` describes it.
@@ -59,7 +59,7 @@ class Check:
         return _look()(*self.package, [], 0.0, "cpu")
 
     def problem(self, reference: Any) -> str | None:
-        """What a node lacks, once its task has answered; None where nothing.
+        """Return what a node lacks, once its task has answered; None where nothing.
 
         Args:
             reference: Of the task.
@@ -68,7 +68,7 @@ class Check:
 
 
 def require_nodes(nodes: Sequence[Mapping[str, Any]], check: Check, *, answer: float = ANSWER) -> None:
-    """Asks every node, by one tiny task each, for what trials need.
+    """Ask every node, by one tiny task each, for what trials need.
 
     Args:
         nodes: As ``ray.nodes()`` describes them.
@@ -96,7 +96,7 @@ def require_nodes(nodes: Sequence[Mapping[str, Any]], check: Check, *, answer: f
 
 
 def silent(seconds: float) -> str:
-    """What to say of a node that has not answered.
+    """Return what to say of a node that has not answered.
 
     Args:
         seconds: That it had.
@@ -105,7 +105,7 @@ def silent(seconds: float) -> str:
 
 
 def _look() -> Look:
-    """The task. As an inner function it travels by value, so that a node without flatleak runs it, too."""
+    """Return the task; an inner function travels by value, so that a node without flatleak runs it, too."""
 
     def look(
         distribution: str, module: str, paths: Sequence[str], settle: float, device: str
@@ -148,7 +148,7 @@ def _look() -> Look:
 
 
 def node_name(node: Mapping[str, Any]) -> str:
-    """A node for people: its address and the first letters of its id.
+    """Name a node for people: its address and the first letters of its id.
 
     Args:
         node: As ``ray.nodes()`` describes it.
@@ -157,7 +157,7 @@ def node_name(node: Mapping[str, Any]) -> str:
 
 
 def _problem(reference: Any, here: Mapping[str, Any], shared: Mapping[str, Path]) -> str | None:
-    """What a node lacks, from its answer."""
+    """Return what a node lacks, from its answer."""
     import ray
     from ray.exceptions import RayError, TaskUnschedulableError
 

@@ -24,7 +24,7 @@ class Unnamed:
 
 
 def unnamed(store: Store) -> list[Unnamed]:
-    """Lists what belongs to a recipe or a context that the manifest does not name.
+    """List what belongs to a recipe or a context that the manifest does not name.
 
     Files whose names say no recipe are never listed, nor are replicas whose subset seeds lie outside the
     manifest's: more seeds use them again.
@@ -46,7 +46,7 @@ def unnamed(store: Store) -> list[Unnamed]:
 
 
 def prune(store: Store) -> list[Unnamed]:
-    """Deletes what `unnamed` lists, while no run can start.
+    """Delete what `unnamed` lists, while no run can start.
 
     Returns:
         What was deleted.

@@ -16,7 +16,7 @@ LOCK = "lock"
 
 @contextmanager
 def scratch() -> Iterator[str]:
-    """Makes the folder, and takes those away whose runs were killed.
+    """Make the folder, and take those away whose runs were killed.
 
     Yields:
         Its path. A lock in it, which the kernel frees with its process, tells that its run lives.

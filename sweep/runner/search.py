@@ -33,7 +33,7 @@ MAXIMIZE = (True, False)
 
 
 def require_optuna() -> Any:
-    """The optuna module, quiet."""
+    """Import optuna, quiet."""
     try:
         import optuna
     except ImportError as error:
@@ -61,7 +61,7 @@ class Search:
     _values: dict[tuple[str, int], Objectives] = field(default_factory=dict)
 
     def run(self) -> tuple[list[Recipe], Trained | None]:
-        """The non-dominated recipes at the most replicas; or none, and the run that ended early.
+        """Return the non-dominated recipes at the most replicas; or none, and the run that ended early.
 
         Raises:
             UserError: a combination that cannot be trained at all, before its batch; or that none could be.
@@ -107,7 +107,7 @@ class Search:
         return range(start, start + self.plan.replicas[stage])
 
     def _evaluate(self, recipes: Sequence[Recipe], stage: int) -> Trained | None:
-        """Trains and audits what is new; the run where it ended early."""
+        """Train and audit what is new; the run where it ended early."""
         from analysis import audit, load_sweep
 
         new = {r.recipe_id: r for r in recipes if (r.recipe_id, stage) not in self._values}
@@ -146,7 +146,7 @@ class Search:
         return f"{self.plan.attack}_advantage"
 
     def _answer(self, recipe: Recipe) -> tuple[Any, ...]:
-        """What the study is told: the objectives, or that the recipe could not be trained."""
+        """Return what the study is told: the objectives, or that the recipe could not be trained."""
         values = self._values[recipe.recipe_id, 0]
         if np.isnan(values).any():
             from optuna.trial import TrialState
@@ -172,7 +172,7 @@ class Search:
         return fronts
 
     def _best(self, recipes: Sequence[Recipe], stage: int) -> list[Recipe]:
-        """The share ``keep`` of them, front by front; of a front that fits in part, the most accurate."""
+        """Keep the share ``keep`` of them, front by front; of one that fits in part, the most accurate."""
         room = math.ceil(self.plan.keep * len(recipes))
         kept: list[Recipe] = []
         for front in self._ranked(recipes, stage):
@@ -189,7 +189,7 @@ class Search:
 
 
 def _suggest(trial: Any, name: str, value: Any) -> Any:
-    """A knob's value: fixed, one of a list, or from a span."""
+    """Return a knob's value: fixed, one of a list, or from a span."""
     if isinstance(value, list):
         return value[trial.suggest_categorical(name, list(range(len(value))))]
     if not isinstance(value, Mapping):

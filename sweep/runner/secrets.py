@@ -6,7 +6,7 @@ KEPT = "RAY_"  # the prefix of settings, of which none is a secret
 
 
 def keep_cloud_keys() -> None:
-    """Keeps Tune from forwarding variables to trials, the cloud's keys among them; Ray's settings may pass.
+    """Keep Tune from forwarding variables to trials, the cloud's keys among them; Ray's settings may pass.
 
     Tune forwards some of the driver's variables in the runtime environment of its actors, which Ray writes
     to ``runtime_env_agent.log`` on every node and shows in its dashboard. Processes of a Ray that is embedded

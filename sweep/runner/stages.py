@@ -21,7 +21,7 @@ from trainables.storage import Store
 
 @contextmanager
 def stage(store: Store | None, console: Console, doing: str) -> Iterator[None]:
-    """A `named` stage of a run, shown while it lasts, here and, as a start, in ``flatleak status``."""
+    """Show a stage of a run while it lasts, here and, as a start, in ``flatleak status``."""
     if store is not None:
         note_phase(store, "starting", doing)
     with named(store, doing), console.status(escape(doing)):
@@ -55,7 +55,7 @@ def reason(error: BaseException) -> str:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What was raised first: in a task, which Ray wraps, or in a callback, where Tune raises its text."""
+    """Find what was raised first: in a task, which Ray wraps, or a callback, where Tune raises its text."""
     cause = getattr(error, "cause", None) or error
     while cause.__context__ is not None and str(cause).startswith("Traceback"):
         cause = cause.__context__
@@ -78,7 +78,7 @@ def _public(text: str) -> str:
 
 @contextmanager
 def no_empty_folder(store: Store) -> Iterator[None]:
-    """Takes away the folders that were made inside for the sweep directory, where nothing is left in them."""
+    """Take away the folders that were made inside for the sweep directory, where nothing is left in them."""
     made, folder = [], store.local
     while folder is not None and not folder.exists():
         made.append(folder)
@@ -92,7 +92,7 @@ def no_empty_folder(store: Store) -> Iterator[None]:
 
 
 def tidy(store: Store) -> None:
-    """Takes away folders of unfinished and failed blocks that nothing is left in.
+    """Take away folders of unfinished and failed blocks that nothing is left in.
 
     Args:
         store: The sweep directory, which no trial writes to now.

@@ -20,12 +20,12 @@ _terminated = False
 
 
 def install() -> None:
-    """Lets SIGTERM raise KeyboardInterrupt, as Ctrl+C does; to be called first of all by a command."""
+    """Let SIGTERM raise KeyboardInterrupt, as Ctrl+C does; to be called first of all by a command."""
     signal.signal(signal.SIGTERM, _interrupt)
 
 
 def shield() -> None:
-    """Keeps SIGTERM from Ray, whose own handler prints a stack and aborts; before any thread is started.
+    """Keep SIGTERM from Ray, whose own handler prints a stack and aborts; before any thread is started.
 
     All threads block the signal. One waits for it and passes it on to the main thread under another name.
     Processes that are started later inherit the block, so a process in which somebody only calls a command
@@ -47,17 +47,17 @@ def shield() -> None:
 
 
 def terminated() -> bool:
-    """Whether SIGTERM has come."""
+    """Return whether SIGTERM has come."""
     return _terminated
 
 
 def signal_name() -> str:
-    """What ended a command: ``SIGTERM`` or ``Ctrl+C``."""
+    """Return what ended a command: ``SIGTERM`` or ``Ctrl+C``."""
     return "SIGTERM" if _terminated else "Ctrl+C"
 
 
 def exit_code() -> int:
-    """The shell's code of a command that a signal ended: 143 for SIGTERM, 130 for Ctrl+C."""
+    """Return the shell's code of a command that a signal ended: 143 for SIGTERM, 130 for Ctrl+C."""
     return 128 + (signal.SIGTERM if _terminated else signal.SIGINT)
 
 
@@ -73,7 +73,7 @@ def _note(number: int) -> None:
 
 @contextmanager
 def softly(stop: Callable[[], None]) -> Iterator[None]:
-    """Calls ``stop`` at the first Ctrl+C or SIGTERM inside; the second one interrupts at once.
+    """Call ``stop`` at the first Ctrl+C or SIGTERM inside; the second one interrupts at once.
 
     Tune's own handler of Ctrl+C is kept out. A command that a shell started in its background ignores
     Ctrl+C, and goes on to do so.
@@ -106,7 +106,7 @@ def softly(stop: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def apart() -> Iterator[None]:
-    """Starts the processes of an embedded Ray in groups of their own, with SIGTERM as it was.
+    """Start the processes of an embedded Ray in groups of their own, with SIGTERM as it was.
 
     A terminal and ``timeout`` send signals to a whole group; Ray must live until progress is saved.
     """

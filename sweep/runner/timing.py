@@ -42,12 +42,12 @@ class Speed:
     device: dict[str, Any] = field(default_factory=dict)
 
     def replica(self, recipe: Recipe) -> float:
-        """Seconds of one replica of this recipe; relative to others where nothing was measured."""
+        """Return the seconds of one replica of this recipe; relative to others where nothing was measured."""
         return passes(recipe) * (self.seconds_per_pass or 1.0)
 
 
 def remembered(manifest: Manifest | None, context_id: str) -> Speed | None:
-    """What an earlier run of this context measured, by the manifest of the sweep directory."""
+    """Return what an earlier run of this context measured, by the manifest of the sweep directory."""
     if manifest is None or manifest.context_id != context_id or not manifest.stack:
         return None
     known = {key: value for key, value in manifest.hardware.items() if key in DEVICE}
@@ -55,7 +55,7 @@ def remembered(manifest: Manifest | None, context_id: str) -> Speed | None:
 
 
 def passes(recipe: Recipe) -> float:
-    """Passes over its members, forward and backward, that training one replica takes, as an estimate.
+    """Estimate the passes over its members, forward and backward, that training one replica takes.
 
     The penalty evaluates the optimizer's gradient twice; drawing noise counts as half an evaluation.
     """
@@ -91,7 +91,7 @@ def measure(
     say: Callable[[str], None],
     waits: Callable[[], None] = lambda: None,
 ) -> Speed:
-    """The speed of a trial: as the spec says or as remembered, else timed like a trial.
+    """Return the speed of a trial: as the spec says or as remembered, else timed like a trial.
 
     Args:
         spec: The sweep.
@@ -116,7 +116,7 @@ def measure(
 
 
 def settled(runtime: Runtime, remembered: Speed | None) -> Runtime:
-    """The runtime with what was measured before, and without compiling where there is no GPU."""
+    """Return the runtime with what was measured before, and without compiling where there is no GPU."""
     if remembered and runtime.stack == "auto":
         runtime = replace(runtime, stack=remembered.stack)
     if runtime.compile == "auto" and (remembered or runtime.device == "cpu"):
@@ -127,7 +127,7 @@ def settled(runtime: Runtime, remembered: Speed | None) -> Runtime:
 def time_trial(
     work: Workload, demand: dict[str, float], cluster: Cluster, waits: Callable[[], None] = lambda: None
 ) -> tuple[Calibration, dict[str, Any]]:
-    """What is fastest in a process of Ray's, and what its device is: one of the trials that train at once.
+    """Time what is fastest in a process of Ray's, and name its device: one of the trials at once.
 
     Args:
         work: What to time.

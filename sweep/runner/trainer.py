@@ -78,7 +78,7 @@ class Trainer:
         self._open.close()
 
     def train(self, recipes: Sequence[Recipe], seeds: range) -> Trained:
-        """Trains every replica without a record; returns when all are there or given up."""
+        """Train every replica without a record; return when all are there or given up."""
         by_id = {recipe.recipe_id: recipe for recipe in recipes}
         stock = take_stock(self.store, list(by_id), self.context.context_id, seeds)
         for problem in stock.set_aside:
@@ -118,13 +118,13 @@ class Trainer:
         return self._cluster
 
     def has_ray(self) -> bool:
-        """Whether Ray runs for this sweep; a cluster that was named is connected to."""
+        """Return whether Ray runs for this sweep; a cluster that was named is connected to."""
         if self._cluster is None and chosen_address(self.address) != "local":
             self._connect()
         return self._cluster is not None
 
     def _lost(self) -> None:
-        """Ends the process, as Ray is about to, but not without a word."""
+        """End the process, as Ray is about to, but not without a word."""
         self.console.show_cursor()
         note_phase(self.store, "failed", "the Ray cluster is lost")
         self.console.print(
@@ -135,7 +135,7 @@ class Trainer:
         os._exit(1)
 
     def _stop(self, watch: Watch) -> None:
-        """Lets trials save their progress; Ray may have got the same signal and answer no more."""
+        """Let trials save their progress; Ray may have got the same signal and answer no more."""
         watch.stop()
         end = threading.Timer(watch.GRACE + PATIENCE, self._end)
         end.daemon = True
@@ -155,7 +155,7 @@ class Trainer:
         os._exit(stopping.exit_code())
 
     def _remembered(self) -> Speed | None:
-        """What an earlier run of this context measured. Its stack is binding: bits depend on it."""
+        """Return what an earlier run of this context measured. Its stack is binding: bits depend on it."""
         return self._speed or remembered(read_manifest(self.store), self.context.context_id)
 
     def _measure(self, recipe: Recipe, replicas: float, cluster: Cluster) -> Speed:
@@ -227,7 +227,7 @@ class Trainer:
         manifests.write(self.store, self.spec, manifest)
 
     def _outlook(self, stock: Inventory, by_id: Mapping[str, Recipe], speed: Speed, cluster: Cluster) -> str:
-        """The last line of `flatleak plan`."""
+        """Return the last line of `flatleak plan`."""
         slots = cluster.slots(self._demand)
         counts = zip(stock.recipe_ids, (~stock.done).sum(axis=1).tolist(), strict=True)
         costs = [(speed.replica(by_id[recipe_id]), count) for recipe_id, count in counts if count]

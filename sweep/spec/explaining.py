@@ -12,7 +12,7 @@ from trainables.registry import nearest
 
 
 def explain(error: ValidationError, schema: type[BaseModel], at: str = "") -> UserError:
-    """The first problem of ``error``, which validating ``schema`` at place ``at`` raised.
+    """Return the first problem of ``error``, which validating ``schema`` at place ``at`` raised.
 
     >>> class Point(BaseModel, extra="forbid"):
     ...     radius: int
@@ -49,7 +49,7 @@ def place(at: str, location: Sequence[str | int]) -> str:
 
 
 def short(value: Any) -> str:
-    """A value as YAML would hold it, cut to one readable line."""
+    """Return a value as YAML would hold it, cut to one readable line."""
     text = repr(value).replace("\n", " ")
     return text if len(text) <= 60 else text[:57] + "..."
 

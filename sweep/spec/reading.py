@@ -66,7 +66,7 @@ def parse(text: str, source: str = "spec") -> dict[str, Any]:
 
 
 def read_text(path: Path) -> str:
-    """The text of a spec file.
+    """Return the text of a spec file.
 
     Raises:
         UserError: the file cannot be read, or is not UTF-8.
@@ -81,7 +81,7 @@ def read_text(path: Path) -> str:
 
 
 def _require_finite(value: Any, source: str) -> None:
-    """Refuses anchors that hold themselves, or each other so often that the spec would never end."""
+    """Refuse anchors that hold themselves, or each other so often that the spec would never end."""
     left = MOST_VALUES
 
     def visit(value: Any, holders: tuple[int, ...]) -> None:
@@ -209,5 +209,5 @@ def read(source: str | Path) -> dict[str, Any]:
 
 
 def shipped() -> list[str]:
-    """Names of the specs that come with the package."""
+    """Return the names of the specs that come with the package."""
     return sorted(p.name.removesuffix(".yaml") for p in SHIPPED.iterdir() if p.name.endswith(".yaml"))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def _named(value: Any) -> Any:
-    """A bare name stands for a mapping with that name and no options."""
+    """Take a bare name for a mapping with that name and no options."""
     value = {"name": value} if isinstance(value, str) else value
     if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
         raise ValueError("expected a name, or a mapping with 'name' and its options")
@@ -117,11 +117,11 @@ class SweepSpec(Section):
             raise explain(error, SweepSpec) from None
 
     def to_yaml(self) -> str:
-        """The spec with every default that was not changed left out; ``of`` reads it back equal."""
+        """Return the spec with every default that was not changed left out; ``of`` reads it back equal."""
         return yaml.safe_dump(self.model_dump(mode="json", exclude_defaults=True), sort_keys=False)
 
     def context(self, fingerprint: str) -> Context:
-        """What decides the sweep's replicas besides recipes and seeds, on data with this fingerprint."""
+        """Return what decides the replicas besides recipes and seeds, on data with this fingerprint."""
         from trainables.models import complete_model
         from trainables.records import Context
 
@@ -191,6 +191,6 @@ class SweepSpec(Section):
 
 
 def _known(kind: str, name: str, registry: Iterable[str]) -> None:
-    """Refuses a name that is neither registered nor an import string."""
+    """Refuse a name that is neither registered nor an import string."""
     if name not in registry and ":" not in name:
         raise UserError(f"{kind}: {name!r} is not known; {nearest(name, registry)}")

@@ -105,7 +105,7 @@ class Span(Section):
 
 
 def _span(value: Any, at: str) -> list[Any]:
-    """The values to check a knob's space with: its ends, its choices or its one value."""
+    """Return the values to check a knob's space with: its ends, its choices or its one value."""
     if isinstance(value, Mapping):
         try:
             span = Span.model_validate(value)

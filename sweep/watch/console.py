@@ -8,7 +8,7 @@ from rich.console import Console
 
 
 def standard_console() -> Console:
-    """Standard error; in a notebook the cell's output, where ipywidgets can move a bar in it."""
+    """Write to standard error; in a notebook to the cell's output, where ipywidgets can move a bar."""
     console = Console(stderr=True)
     if console.is_jupyter and find_spec("ipywidgets") is None:
         return Console(stderr=True, force_jupyter=False)
@@ -16,5 +16,5 @@ def standard_console() -> Console:
 
 
 def animates(console: Console) -> bool:
-    """Whether a bar moves there; a file gets lines instead."""
+    """Return whether a bar moves there; a file gets lines instead."""
     return console.is_terminal or console.is_jupyter

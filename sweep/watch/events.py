@@ -51,33 +51,33 @@ class Events(LocalCallback):
         self._gpu_seconds, self._last = 0.0, time.monotonic()
 
     def on_trial_start(self, *_: Any, **event: Any) -> None:
-        """A trial begins to use its GPU."""
+        """Note that a trial begins to use its GPU."""
         self._account()
         self._running.add(_block(event))
 
     def on_trial_complete(self, *_: Any, **event: Any) -> None:
-        """A trial ends."""
+        """Note that a trial ends."""
         self._account()
         self._running.discard(_block(event))
 
     def on_trial_recover(self, *_: Any, **event: Any) -> None:
-        """An attempt failed and another follows."""
+        """Note an attempt that failed; another follows."""
         self.on_trial_complete(**event)
         node = self._watch.died_on[_block(event)][-1]
         self._retries.append((node, reason(latest_error(event["trial"]))))
 
     def on_trial_error(self, *_: Any, **event: Any) -> None:
-        """The last attempt failed."""
+        """Note that the last attempt failed."""
         self.on_trial_complete(**event)
         self._failures[reason(latest_error(event["trial"]))] += 1
 
     def on_trial_result(self, *_: Any, **event: Any) -> None:
-        """A block was given up by its trial, which says why."""
+        """Note a block that its trial gave up, and why."""
         if event["result"].get("failed"):
             self._failures[event["result"].get("reason", "unknown")] += 1
 
     def figures(self) -> dict[str, Any]:
-        """What there is to tell now.
+        """Return what there is to tell now.
 
         Returns:
             ``gpu_seconds``, ``retries`` and ``failures`` by reason, ``left_out`` (nodes, each with why,
@@ -99,7 +99,7 @@ class Events(LocalCallback):
 
     @staticmethod
     def _latest(node: str, why: str, alive: set[str]) -> str:
-        """The reason as it is known now: that a node was lost is found later."""
+        """Return the reason as it is known now: that a node was lost is found later."""
         return "node lost" if why == "process died" and node and node not in alive else why
 
     def _account(self) -> None:

@@ -19,7 +19,7 @@ NARROW = 80  # columns; in fewer, intervals would leave the recipes no room
 
 
 def show_front(console: Console, recipes: pd.DataFrame) -> None:
-    """Prints ``results/recipes.parquet``: recipes on the Pareto front marked and first, by accuracy.
+    """Print ``results/recipes.parquet``: recipes on the Pareto front marked and first, by accuracy.
 
     A recipe whose figures have a caveat is marked, too; lines below the table say why.
     """

@@ -122,7 +122,7 @@ class Figures(LocalCallback):
         self._publish(figures)
 
     def figures(self) -> dict[str, Any]:
-        """Counts of replicas in whole blocks, by recipe; speed and time left of the sweep."""
+        """Count replicas in whole blocks, by recipe; tell speed and time left of the sweep."""
         tally = self._tally
         succeeded = self._count(tally.finished - tally.failed)
         running = self._count(self._running - tally.finished)

@@ -44,7 +44,7 @@ class Joining(LocalCallback):
         self._looked = time.monotonic()
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
-        """Asks nodes that are new, and hears those that have answered."""
+        """Ask nodes that are new, and hear those that have answered."""
         if time.monotonic() - self._looked < LOOK_EVERY:
             return
         self._looked = time.monotonic()

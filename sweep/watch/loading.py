@@ -21,7 +21,7 @@ from trainables.data.loading import Report
 
 @contextmanager
 def loading_bar(console: Console, doing: str) -> Iterator[Report]:
-    """Shows ``doing`` and how far it is, on a terminal or in a notebook, until the block ends.
+    """Show ``doing`` and how far it is, on a terminal or in a notebook, until the block ends.
 
     Yields:
         What to pass to ``load_dataset`` as ``progress``.

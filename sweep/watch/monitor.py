@@ -38,7 +38,7 @@ class Monitor:
 def monitor(
     out: str | os.PathLike[str], *, ray_dir: Path = RAY, dashboard: str | None = None, every: int = 10
 ) -> Monitor:
-    """Writes ``prometheus.yml``, Grafana's provisioning and the dashboard below ``out``.
+    """Write ``prometheus.yml``, Grafana's provisioning and the dashboard below ``out``.
 
     Where a Ray runs on this machine, its own Grafana folder gets the dashboard too.
 
@@ -75,7 +75,7 @@ def monitor(
 
 
 def find_ray(temp_dir: str | None) -> Path:
-    """The temporary directory of the Ray of this machine.
+    """Return the temporary directory of the Ray of this machine.
 
     Args:
         temp_dir: What ``ray start --temp-dir`` was given, if anything.

@@ -11,7 +11,7 @@ from sweep.watch.tally import LocalCallback
 
 
 def listed(trainable: Callable[..., None], sweep: str) -> type[Any]:
-    """The class of a sweep's actors, listed by the sweep and the block that an actor trains first.
+    """Return the class of a sweep's actors, listed by the sweep and the block that an actor trains first.
 
     Ray asks an actor for its name once, and an actor trains one block after the other; its tasks and its
     process go by the block that it trains now.
@@ -33,7 +33,7 @@ class Naming(LocalCallback):
     """Gives every call of a trial's training the trial's name."""
 
     def on_trial_start(self, *_: Any, **event: Any) -> None:
-        """Names the calls to come; Tune makes them on this very handle."""
+        """Name the calls to come; Tune makes them on this very handle."""
         trial = event["trial"]
         actor = trial.temporary_state.ray_actor
         method = type(actor).__getattr__(actor, "train")  # not what an earlier trial left there

@@ -95,12 +95,12 @@ class Status:
         return self.seeds * len(self.recipes)
 
     def to_json(self) -> dict[str, Any]:
-        """The status as JSON values, for ``--json``."""
+        """Return the status as JSON values, for ``--json``."""
         return {**asdict(self), "phase": self.phase.model_dump(), "done": self.done, "total": self.total}
 
 
 def status(store: Store) -> Status:
-    """Looks at a sweep directory, also at one whose first run only starts.
+    """Look at a sweep directory, also at one whose first run only starts.
 
     Args:
         store: The sweep directory.
@@ -148,7 +148,7 @@ def status(store: Store) -> Status:
 
 
 def _phase(store: Store, noted: Phase | None, driver: lease.Driver | None, all_there: bool) -> Phase:
-    """The phase that was noted, where that still holds."""
+    """Return the phase that was noted, where that still holds."""
     if driver:
         if noted and noted.name in RUNNING:
             return noted
@@ -163,7 +163,7 @@ def _phase(store: Store, noted: Phase | None, driver: lease.Driver | None, all_t
 
 
 def _records(store: Store, manifest: Manifest) -> dict[str, list[tuple[Address, Entry]]]:
-    """The records of each recipe in the manifest's context."""
+    """Return the records of each recipe in the manifest's context."""
     found: dict[str, list[tuple[Address, Entry]]] = {recipe_id: [] for recipe_id in manifest.recipes}
     for address, entry in addressed(store, manifest):
         found[address.recipe_id].append((address, entry))
@@ -205,7 +205,7 @@ def _sums(store: Store, entry: Entry) -> dict[str, float] | None:
 def _failures(
     store: Store, manifest: Manifest, done: dict[str, set[int]], wanted: range
 ) -> tuple[tuple[Failure, ...], dict[str, set[int]]]:
-    """Blocks given up, and their seeds by recipe, where no record has come since."""
+    """Return blocks given up, and their seeds by recipe, where no record has come since."""
     failures = []
     seeds: dict[str, set[int]] = {recipe_id: set() for recipe_id in done}
     for address in addresses(store, manifest, folder=FAILURES, suffix=".json"):
@@ -224,7 +224,7 @@ def _failures(
 
 
 def show(console: Console, store: Store, *, watch: bool = False) -> Status:
-    """Prints the table; with ``watch``, keeps it fresh until nobody drives the sweep, its report included."""
+    """Print the table; with ``watch``, keep it fresh until nobody drives the sweep, its report included."""
     now = status(store)
     if not watch:
         for part in _parts(now, console):  # text is left to the terminal to wrap: a path can then be copied

@@ -111,11 +111,11 @@ class Watch(LocalCallback, Stopper):
         return False
 
     def stop(self) -> None:
-        """Ends the run once its trials have saved their progress, or after ``GRACE`` seconds."""
+        """End the run once its trials have saved their progress, or after ``GRACE`` seconds."""
         self._stopping = time.monotonic()
 
     def stop_all(self) -> bool:
-        """Whether Tune must end the run: a fatal error, or all progress saved after `stop`."""
+        """Return whether Tune must end the run: a fatal error, or all progress saved after `stop`."""
         return self.fatal is not None or self._saved
 
     @property
@@ -156,7 +156,7 @@ class Watch(LocalCallback, Stopper):
         self._handles[_block(event)] = actor
 
     def on_trial_recover(self, *_: Any, **event: Any) -> None:
-        """A process died or an attempt failed, on a node that Ray may only later find to be lost."""
+        """Note an attempt that failed, on a node that Ray may only later find to be lost."""
         block = _block(event)
         self._unsaved.discard(block)
         self.tally.replicas[block] = 0.0
@@ -165,7 +165,7 @@ class Watch(LocalCallback, Stopper):
             event["trial"].max_failures = 0  # the next death is the last
 
     def node_of(self, block: int) -> str:
-        """The id of the node that trains a block; empty where Ray does not know.
+        """Return the id of the node that trains a block; empty where Ray does not know.
 
         Args:
             block: Its index.
@@ -176,7 +176,7 @@ class Watch(LocalCallback, Stopper):
         return self._nodes[actor]
 
     def evict(self, node: str) -> None:
-        """Ends the trials on a node that is left out; Tune starts them again elsewhere.
+        """End the trials on a node that is left out; Tune starts them again elsewhere.
 
         Args:
             node: Its id.
@@ -188,7 +188,7 @@ class Watch(LocalCallback, Stopper):
                 ray.kill(handle)
 
     def deaths(self, block: int) -> int:
-        """How often processes of this block died on nodes that live on and are good for trials."""
+        """Return how often processes of this block died on nodes that live on and are good for trials."""
         import ray
 
         lost = LEFT_OUT.keys() | {node["NodeID"] for node in ray.nodes() if not node["Alive"]}
@@ -207,7 +207,7 @@ def _block(event: Mapping[str, Any]) -> int:
 
 
 def latest_error(trial: Any) -> str:
-    """The latest error of a trial, of those that Tune appends to a file.
+    """Return the latest error of a trial, of those that Tune appends to a file.
 
     The trial's own ``get_error`` looks where they are not copied yet.
 
@@ -228,7 +228,7 @@ def _draining_nodes() -> set[str]:
 
 
 def _node_of(actor: str | None) -> str:
-    """The node that an actor ran on; empty where Ray does not know."""
+    """Return the node that an actor ran on; empty where Ray does not know."""
     from ray._private import state
 
     found = state.actors(actor) if actor else {}

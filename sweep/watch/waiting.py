@@ -19,7 +19,7 @@ AGAIN = 60.0  # seconds between lines
 
 
 def lacking(cluster: Cluster, demand: Demand) -> str:
-    """What a trial waits for.
+    """Return what a trial waits for.
 
     Args:
         cluster: Where it would run.
@@ -48,7 +48,7 @@ class Sayer:
         self._said = float("-inf")
 
     def say(self) -> None:
-        """Says it, unless that was done in the last minute."""
+        """Say it, unless that was done in the last minute."""
         if time.monotonic() - self._said < AGAIN:
             return
         self._said = time.monotonic()
@@ -77,20 +77,20 @@ class Waiting(LocalCallback):
         self._phase = ""
 
     def on_trial_start(self, *_: Any, **event: Any) -> None:
-        """A trial runs."""
+        """Note that a trial runs."""
         self._running.add(event["trial"].trial_id)
         self._sayer.reset()
         self._note("training")
 
     def on_trial_complete(self, *_: Any, **event: Any) -> None:
-        """A trial runs no more."""
+        """Note that a trial runs no more."""
         self._running.discard(event["trial"].trial_id)
         self._since = time.monotonic()
 
     on_trial_error = on_trial_recover = on_trial_complete
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
-        """Says what is waited for, where nothing has run for a while."""
+        """Say what is waited for, where nothing has run for a while."""
         idle = time.monotonic() - self._since
         if not self._running and idle > SOON and (idle > LATER or not self._fits()):
             self._phase = "waiting"

@@ -6,7 +6,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.influence import influence, influence_blocks, influence_entropy, influence_summary
+from analysis.influence import influence, influence_chunks, influence_entropy, influence_summary
 from analysis.memorization import memorization
 
 
@@ -55,7 +55,7 @@ def test_blocks_change_no_bit(max_bytes: int) -> None:
     correct, members = ensemble()
     whole = influence(correct, members)
     np.testing.assert_array_equal(influence(correct, members, max_bytes=max_bytes), whole)
-    streamed = np.concatenate([b.copy() for _, b in influence_blocks(correct, members, max_bytes=max_bytes)])
+    streamed = np.concatenate([b.copy() for _, b in influence_chunks(correct, members, max_bytes=max_bytes)])
     np.testing.assert_array_equal(streamed, whole)
 
 
@@ -88,7 +88,7 @@ def test_what_torch_holds_is_within_the_memory_too(monkeypatch: pytest.MonkeyPat
         held.append(left.nbytes + 4 * mask.size + 4 * out.size + out.base.nbytes)
 
     monkeypatch.setattr("analysis.influence._product", product)
-    for _ in influence_blocks(correct, members, max_bytes=16 << 20, device="cpu"):
+    for _ in influence_chunks(correct, members, max_bytes=16 << 20, device="cpu"):
         pass
     assert 8 << 20 < max(held) < 16 << 20
 

@@ -84,11 +84,11 @@ class Augmentation:
         return out
 
     def _shift(self, u: Tensor) -> Tensor:
-        """An offset in -crop .. crop, all equally likely."""
+        """Return an offset in -crop .. crop, all equally likely."""
         return ((u * (2 * self.crop + 1)).long() - self.crop)[:, None]
 
     def _beyond(self, u: Tensor, side: int, device: torch.device) -> Tensor:
-        """Which rows (or columns) lie outside the square about the drawn centre."""
+        """Return which rows (or columns) lie outside the square about the drawn centre."""
         start = (u * side).long()[:, None] - self.cutout // 2
         place = torch.arange(side, device=device)
         return (place < start) | (place >= start + self.cutout)

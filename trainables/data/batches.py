@@ -67,7 +67,7 @@ class Sampler:
             self.buffers["mixup"] = torch.zeros(replicas, self.steps, dtype=torch.float64, device=device)
 
     def draw(self, epoch: int, members: NDArray[np.bool_], streams: Streams) -> Drawn:
-        """All that is random in an epoch, on the host.
+        """Return all that is random in an epoch, on the host.
 
         Args:
             epoch: Its number, from 0.
@@ -89,7 +89,7 @@ class Sampler:
         return drawn
 
     def load(self, drawn: Drawn) -> list[int]:
-        """Copies an epoch's draws to the device and starts it.
+        """Copy an epoch's draws to the device and start it.
 
         Returns:
             The sizes of its batches, to be asked for in this order.
@@ -105,7 +105,7 @@ class Sampler:
         return sizes
 
     def next(self, size: int) -> Examples:
-        """The next batch, of ``size`` examples a replica."""
+        """Return the next batch, of ``size`` examples a replica."""
         rows = self._rows(size)
         share = torch.full(rows.shape, 1 / size, device=rows.device)
         if self.private:
@@ -134,7 +134,7 @@ class Sampler:
             self.step.add_(1)
 
     def _shuffled(self, generator: np.random.Generator, members: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Every member once; of more than ``size`` some are left out, of fewer some come twice."""
+        """Return every member once; of more than ``size`` some are left out, of fewer some come twice."""
         order = generator.permutation(members)
         if len(order) < self.size:
             order = np.append(order, generator.choice(members, self.size - len(order)))

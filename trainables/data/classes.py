@@ -31,7 +31,7 @@ class Classes:
 
 
 def find_classes(y_train: Any, y_test: Any, names: Sequence[Any] | None = None) -> Classes:
-    """The classes that the training labels spell.
+    """Return the classes that the training labels spell.
 
     Labels 0 to C-1 are the classes themselves; with ``names``, label i is the class of that name. Any other
     whole numbers and any texts become classes in ascending order, and what they were their names.
@@ -60,7 +60,7 @@ def find_classes(y_train: Any, y_test: Any, names: Sequence[Any] | None = None) 
 
 
 def _labels(y: Any, side: str) -> Array:
-    """Labels as int64 or text ``[n]``."""
+    """Return the labels as int64 or text ``[n]``."""
     y = np.asarray(y)
     if y.dtype == object and y.ndim == 1 and all(isinstance(label, str) for label in y):
         y = y.astype(np.str_)
@@ -81,7 +81,7 @@ def _texts(names: Sequence[Any]) -> tuple[str, ...]:
 
 
 def _named(train: Array, test: Array, names: tuple[str, ...]) -> Classes:
-    """Labels that are indices into ``names``, or, as texts, the names themselves."""
+    """Return the labels that are indices into ``names``, or, as texts, the names themselves."""
     if train.dtype.kind == "U":
         codes = {name: code for code, name in enumerate(names)}
         if len(codes) < len(names):
@@ -110,7 +110,7 @@ def _named(train: Array, test: Array, names: tuple[str, ...]) -> Classes:
 
 
 def _ascending(y: Array) -> Array:
-    """The labels there are; texts that are all whole numbers in the order of the numbers."""
+    """Return the labels there are; texts that are all whole numbers in the order of the numbers."""
     found = np.unique(y)
     if found.dtype.kind == "U" and all(text.isdecimal() for text in found.tolist()):
         return found[np.argsort([int(text) for text in found.tolist()], kind="stable")]

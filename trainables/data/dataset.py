@@ -92,7 +92,7 @@ class Dataset:
         return np.array([row_text(self.columns, row) for row in original], np.str_)
 
     def describe(self) -> dict[str, Any]:
-        """What was made of the data, as JSON, for a manifest."""
+        """Return what was made of the data, as JSON, for a manifest."""
         return {
             "train": len(self.y_train),
             "test": len(self.y_test),
@@ -142,7 +142,7 @@ def _options(values: Mapping[str, Any]) -> Options:
 
 
 def _call(name: str, load: Callable[..., Any], own: Mapping[str, Any]) -> Any:
-    """The source, after checking its options against the loader's signature."""
+    """Call the source, after checking its options against the loader's signature."""
     taken = inspect.signature(load).parameters
     if not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
         for key in own.keys() - taken.keys():
@@ -224,7 +224,7 @@ def _derive(name: str, chosen: dict[str, Any], source: Source, options: Options)
 
 
 def _unseen(y_train: Array, y_test: Array) -> tuple[str, ...]:
-    """What a small or lopsided draw of training examples leaves out."""
+    """Say what a small or lopsided draw of training examples leaves out."""
     if len(y_train) > 1 and (y_train == y_train[0]).all():
         raise UserError(
             f"dataset: all {len(y_train)} training examples that are left have one label; "
@@ -237,7 +237,7 @@ def _unseen(y_train: Array, y_test: Array) -> tuple[str, ...]:
 
 
 def _features(source: Source, index: Mapping[str, Array], options: Options) -> tuple[Array, Array]:
-    """The chosen examples of both sides: finite numbers, images as [n, C, H, W]."""
+    """Return the chosen examples of both sides: finite numbers, images as [n, C, H, W]."""
     if source.layout is not None and options.layout is not None:
         raise UserError(f"dataset.layout: {options.layout!r}: only arrays of your own take a layout")
     train, test = (
@@ -305,7 +305,7 @@ def _long_tail(index: Array, y: Array, num_classes: int, options: Options) -> Ar
 
 
 def _mislabelled(y: Array, num_classes: int, options: Options) -> tuple[Array, NDArray[np.int32]]:
-    """Labels with noise and canaries put in, and the canaries' indices."""
+    """Return the labels with noise and canaries put in, and the canaries' indices."""
     noisy = round(options.label_noise * len(y))
     if noisy + options.canaries > len(y):
         raise UserError(

@@ -38,7 +38,7 @@ class DeviceData:
             self._scale = None
 
     def rows(self, index: Tensor) -> Tensor:
-        """The training examples at ``index[K, B]``: float32 ``[K, B, *shape]``."""
+        """Return the training examples at ``index[K, B]``: float32 ``[K, B, *shape]``."""
         rows = self._normalise(self.x["train"].index_select(0, index.flatten()))
         return rows.view(*index.shape, *rows.shape[1:])
 
@@ -48,7 +48,7 @@ class DeviceData:
         return self._one_hot.index_select(1, labels).view(len(self._one_hot), *index.shape)
 
     def chunks(self, side: str, size: int) -> Iterator[Tensor]:
-        """All examples of a side in order, ``size`` at a time."""
+        """Return all examples of a side in order, ``size`` at a time."""
         return map(self._normalise, self.x[side].split(size))
 
     def _normalise(self, x: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ def _tensor(array: NDArray[Any], device: torch.device) -> Tensor:
 
 
 def _channel_scale(x: NDArray[np.uint8], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Mean and 1 / standard deviation of each channel of byte images, to be broadcast over them."""
+    """Return mean and 1 / standard deviation of each channel of byte images, to be broadcast over them."""
     mean, deviation = byte_moments(x)
     offset, factor = (
         torch.as_tensor(v, dtype=torch.float32, device=device).reshape(-1, *[1] * (x.ndim - 2))

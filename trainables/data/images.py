@@ -48,7 +48,7 @@ class Images:
         return len(self.items)
 
     def take(self, index: Array) -> Images:
-        """These images alone, still encoded."""
+        """Return these images alone, still encoded."""
         return Images([self.items[i] for i in index.tolist()], self.rgb, self.size, self.notes)
 
     def __getitem__(self, index: Array, /) -> NDArray[np.uint8]:
@@ -75,7 +75,7 @@ class Images:
         return out
 
     def _decode(self, item: Encoded) -> tuple[NDArray[np.uint8], bool]:
-        """The image ``[C, H, W]``, and whether it had 16 bits."""
+        """Return the image ``[C, H, W]``, and whether it had 16 bits."""
         try:
             source = item.source if isinstance(item.source, Path) else BytesIO(item.source)
             with Image.open(source) as opened:
@@ -101,7 +101,7 @@ def _why(error: Exception) -> str:
 
 
 def _eight_bits(image: Image.Image) -> tuple[Image.Image, bool]:
-    """The image with 8 bits a channel, and whether it had 16."""
+    """Return the image with 8 bits a channel, and whether it had 16."""
     if image.mode == "F":
         raise UserError("holds floating point pixels; expected 8 or 16 bits, or give them as an .npz")
     if image.mode == "LA":

@@ -19,7 +19,7 @@ def channels_first(x: Array) -> Array:
 
 
 def find_layout(x: Array, asked: Layout | None) -> Layout:
-    """The layout of ``x``: what is asked for, else what its shape tells.
+    """Return the layout of ``x``: what is asked for, else what its shape tells.
 
     A shape tells where exactly one of the two readings has 1, 3 or 4 channels; where both have, the one
     whose images are square. Arrays of other than four dimensions have no channels.

@@ -96,7 +96,7 @@ def byte_moments(x: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.
 
 
 def _measured(x: Array) -> Scale:
-    """Offset and factor of each channel or feature; factor 0 where only rounding makes it vary."""
+    """Return the offset and factor of each channel or feature; factor 0 where only rounding makes it vary."""
     axes = (0, *range(2, x.ndim))
     low, high = x.min(axis=axes).astype(np.float64), x.max(axis=axes).astype(np.float64)
     if x.dtype == np.uint8:
@@ -132,7 +132,7 @@ def _standardised(x: Array, scale: Scale) -> NDArray[np.float32]:
 
 
 def _beyond(x: Array, scale: Scale) -> NDArray[np.int64]:
-    """How many values of each channel or feature lie farther out than ``LIMIT``: ``[d]``."""
+    """Return how many values of each channel or feature lie farther out than ``LIMIT``: ``[d]``."""
     axes, shape = (0, *range(2, x.ndim)), (-1, *[1] * (x.ndim - 2))
     ends = np.stack([x.min(axis=axes), x.max(axis=axes)]).astype(np.float64)
     found = np.zeros(x.shape[1], np.int64)
@@ -157,7 +157,7 @@ def _notes(scale: Scale, clipped: NDArray[np.int64], names: Sequence[str]) -> tu
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
+    """Return the first few names, and how many more there are."""
     rest = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {rest:,} more" if rest > 0 else "")
 
@@ -167,7 +167,7 @@ def _is_bits(x: Array) -> bool:
 
 
 def _is_bytes(x: Array) -> bool:
-    """Whether all values are whole numbers from 0 to 255."""
+    """Return whether all values are whole numbers from 0 to 255."""
     if x.dtype == np.uint8:
         return True
     if x.min() < 0 or x.max() > 255:

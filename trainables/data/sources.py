@@ -82,7 +82,7 @@ def digits() -> Source:
 
 
 def torchvision_set(kind: str, *, root: str = "~/.cache/flatleak") -> Source:
-    """A data set that torchvision downloads the first time.
+    """Load a data set that torchvision downloads the first time.
 
     Args:
         kind: ``CIFAR10``, ``CIFAR100``, ``MNIST`` or ``FashionMNIST``.
@@ -109,7 +109,7 @@ def torchvision_set(kind: str, *, root: str = "~/.cache/flatleak") -> Source:
 
 
 def npz(*, path: str, test_share: float = 0.2) -> Source:
-    """A NumPy archive in one of three forms, which its keys tell apart.
+    """Read a NumPy archive in one of three forms, which its keys tell apart.
 
     - ``x_train, y_train, x_test, y_test``: dense arrays.
     - ``train_bytes, train_offsets, train_labels`` and the same for ``test``: encoded images (JPEG, PNG),
@@ -181,7 +181,7 @@ def _read(file: Path, archive: Mapping[str, Array], test_share: float) -> Source
 
 
 def _slices(side: str, data: Array, offsets: Array, notes: list[str]) -> Images:
-    """The images of one byte string."""
+    """Return the images of one byte string."""
     if data.dtype != np.uint8 or data.ndim != 1 or offsets.dtype.kind not in "iu" or offsets.ndim != 1:
         raise UserError(
             f"dataset.path: '{side}_bytes' is {data.dtype} {data.shape}, '{side}_offsets' {offsets.dtype} "
@@ -281,7 +281,7 @@ def _files(root: Path, classes: Sequence[str]) -> _Files:
 
 
 def _below(folder: Path) -> list[Path]:
-    """All files below a class's folder, hidden folders left out."""
+    """Return all files below a class's folder, hidden folders left out."""
     found: list[Path] = []
     for where, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -292,7 +292,7 @@ def _below(folder: Path) -> list[Path]:
 def held_out(
     x: Array | Images, y: Array, share: float, names: Any = None, notes: list[str] | None = None
 ) -> Source:
-    """A fixed random split of data that comes without one."""
+    """Split data that comes without a split, at random but always alike."""
     if len(x) != len(y):
         raise UserError(f"dataset: there are {len(x)} examples and {len(y)} labels")
     train, test = split_index(len(x), share)
@@ -302,7 +302,7 @@ def held_out(
 
 
 def split_index(n: int, share: Any) -> tuple[Array, Array]:
-    """Which of ``n`` examples are trained on and which are held out, drawn once and for all.
+    """Return which of ``n`` examples are trained on and which are held out, drawn once and for all.
 
     Raises:
         UserError: ``share`` is no number between 0 and 1, or leaves a side empty.
@@ -326,7 +326,7 @@ def _place(option: str, value: object) -> Path:
 
 
 def existing(path: object, option: str = "path") -> Path:
-    """The file or folder at a path, relative to the working directory; ``~`` is the home directory."""
+    """Return the file or folder at a path, relative to the working directory; ``~`` is the home directory."""
     where = _place(option, path)
     try:
         where.stat()

@@ -34,7 +34,7 @@ class Subsets(Section):
         return self
 
     def size(self, n: int, canaries: int = 0) -> int:
-        """Examples that a replica sees in one epoch, the same number for all replicas.
+        """Return examples that a replica sees in one epoch, the same number for all replicas.
 
         For odd n the larger half leaves one out an epoch. With ``canaries`` it is the mean number: a replica
         with more of them leaves as many out an epoch, one with fewer sees some twice, drawn anew each time.

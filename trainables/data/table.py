@@ -37,7 +37,7 @@ def table(
     test_path: str | None = None,
     test_share: float | None = None,
 ) -> Source:
-    """A CSV or Parquet file whose first line, or schema, names the columns.
+    """Read a CSV or Parquet file whose first line, or schema, names the columns.
 
     Columns of numbers become a feature each, a missing value being the median of the training rows. All other
     columns are one-hot by the categories of the training rows; a missing value is a category of its own where
@@ -95,7 +95,7 @@ def table(
 
 
 def row_text(columns: Sequence[Column], values: NDArray[Any]) -> str:
-    """The first columns of a row, read back from its features: ``age 39, sex Male``."""
+    """Return the first columns of a row, read back from its features: ``age 39, sex Male``."""
     texts, at = [], 0
     for column in columns[:SHOWN]:
         width = len(column.features)
@@ -201,7 +201,7 @@ def _labels(frame: pd.DataFrame, label: str, side: str) -> NDArray[Any]:
 
 
 def _is_index(frame: pd.DataFrame, name: str, notes: list[str]) -> bool:
-    """Whether a nameless column only counts the rows, as ``to_csv`` writes it; then it is left out."""
+    """Return whether a nameless column only counts the rows, as ``to_csv`` writes it; then it is left out."""
     if not name.startswith("Unnamed: ") or frame[name].tolist() != list(range(len(frame))):
         return False
     notes.append(f"column {name!r} only counts the rows and was left out")
@@ -211,7 +211,7 @@ def _is_index(frame: pd.DataFrame, name: str, notes: list[str]) -> bool:
 def _features(
     train: pd.Series[Any], test: pd.Series[Any], name: str, notes: list[str]
 ) -> tuple[Column, NDArray[np.float64], NDArray[np.float64]]:
-    """A column, and its features of both sides ``[n, 1 or categories]``."""
+    """Return a column, and its features of both sides ``[n, 1 or categories]``."""
     import pandas as pd
 
     _refuse_foreign(train, name)
@@ -243,7 +243,7 @@ def _features(
 
 
 def _refuse_foreign(values: pd.Series[Any], name: str) -> None:
-    """Refuses dates, durations, complex numbers and columns of lists."""
+    """Refuse dates, durations, complex numbers and columns of lists."""
     import pandas as pd
 
     types = pd.api.types

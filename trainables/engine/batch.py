@@ -36,7 +36,7 @@ class Batch:
         return self.x.shape[1]
 
     def __call__(self, params: Params) -> Params:
-        """The mean gradient of the batch at these parameters, ``{name: tensor[K, ...]}``."""
+        """Return the mean gradient of the batch at these parameters, ``{name: tensor[K, ...]}``."""
         batch = (params, self._buffers(), self.x, self.targets, self.share, self.objective)
         if self.clip is None:
             gradient, losses = self.network.gradient(*batch)
@@ -48,13 +48,13 @@ class Batch:
 
     @torch.no_grad()
     def losses(self, params: Params) -> Tensor:
-        """Every example's loss at these parameters: ``[K, B]``."""
+        """Return every example's loss at these parameters: ``[K, B]``."""
         named = self.network.layout.unpack(params)
         logits = self.network.logits(named, _copied(self.buffers), self.x, train=True)
         return self.objective(logits.movedim(-1, 0), self.targets)
 
     def select(self, index: Tensor) -> Batch:
-        """The batch of the examples ``index[K, b]`` of each replica."""
+        """Return the batch of the examples ``index[K, b]`` of each replica."""
         replica = torch.arange(len(index), device=index.device)[:, None]
         x, targets = self.x[replica, index], self.targets[:, replica, index]
         share = self.share.new_full(index.shape, 1 / index.shape[1])

@@ -61,7 +61,7 @@ class Pace:
         return _seconds(lambda: self.stack.train_epoch(steps))
 
     def alone(self, run: float = RUN) -> float:
-        """Seconds of one step of the stack, in the fastest of three runs of ``run`` seconds each."""
+        """Return seconds of one step of the stack, in the fastest of three runs of ``run`` seconds each."""
         if self.step > SLOW_STEP:
             return self.step
         every = self.stack.steps
@@ -106,7 +106,7 @@ def compiling_pays(task: Task, seconds: float) -> bool:
 
 
 def timed_stack(task: Task, k: int) -> Calibration:
-    """What a stack of ``k`` replicas takes; one that does not fit is halved until it does, as in training."""
+    """Time a stack of ``k`` replicas; one that does not fit is halved until it does, as in training."""
     try:
         return Calibration(k, Pace(task, k).alone() / k * task.steps)
     except (RuntimeError, MemoryError) as error:
@@ -117,7 +117,7 @@ def timed_stack(task: Task, k: int) -> Calibration:
 
 
 def fastest_stack(task: Task, replicas: int = STACKS[-1], share: float = 1.0) -> Calibration:
-    """The stack with the least time a replica; one replica alone unless stacking saves 5 % or more.
+    """Return the stack with the least time a replica; one replica alone unless stacking saves 5 % or more.
 
     Growing stacks are timed for a few steps each, until they take half of the memory that is free or 5 % of
     the training that is left, 10 seconds at most. Where that is too little time to tell, the stack is one

@@ -59,7 +59,7 @@ class Capture:
         return torch.cuda.stream(self.stream)
 
     def __call__(self, work: Work) -> Replay:
-        """Captures the work, without doing it, and returns what does it."""
+        """Capture the work, without doing it, and return what does it."""
         graph = torch.cuda.CUDAGraph()
         # Steps of one stack never run at once and leave nothing in the pool, so all may share it. What other
         # threads of the process do on the device does not end the capture.
@@ -82,15 +82,15 @@ class Steps:
         self.replays: dict[Kind, Replay] = {}
 
     def on_stream(self) -> Any:
-        """Where the steps run."""
+        """Return where the steps run."""
         return self.capture.on_stream() if self.capture else nullcontext()
 
     def beside(self) -> Any:
-        """The same without waiting for what runs elsewhere: between steps of several stacks."""
+        """Do the same without waiting for what runs elsewhere: between steps of several stacks."""
         return self.capture.beside() if self.capture else nullcontext()
 
     def prepare(self, kinds: Mapping[Kind, Work], step: TakeStep, kept: Sequence[Tensor]) -> None:
-        """Captures every kind before training begins, so that nothing is compiled in its middle.
+        """Capture every kind before training begins, so that nothing is compiled in its middle.
 
         Args:
             kinds: Each with what makes the host's numbers those of a step of that kind.
@@ -127,19 +127,19 @@ class Steps:
             self._give_up(reason)
 
     def _give_up(self, error: BaseException) -> None:
-        """Runs every step as it is from now on, and says so once a process and reason."""
+        """Run every step as it is from now on, and say so once a process and reason."""
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         self.capture, self.replays = None, {}
         warn_once(f"steps run one kernel after the other, not captured: {reason}")
 
     def __call__(self, kind: Kind, step: TakeStep) -> None:
-        """Takes a step."""
+        """Take a step."""
         replay = self.replays.get(kind)
         replay() if replay else step(kind)
 
 
 def _first(error: BaseException) -> BaseException:
-    """What went wrong in a capture, whose end then fails too."""
+    """Return what went wrong in a capture, whose end then fails too."""
     while error.__context__ is not None:
         error = error.__context__
     return error

@@ -21,7 +21,7 @@ from trainables.recipe import Recipe
 def check(
     recipes: Sequence[Recipe], dataset: Dataset, model: ModelSpec, subsets: Subsets, queries: int
 ) -> None:
-    """Refuses recipes, data and a model that do not go together.
+    """Refuse recipes, data and a model that do not go together.
 
     Tries the network on blank examples; trains nothing and needs no device.
 
@@ -57,7 +57,7 @@ def check(
 
 
 def definite(recipe: Recipe, size: int) -> tuple[Recipe, Guarantee]:
-    """The recipe with its privacy noise worked out for ``size`` examples, and what that noise guarantees."""
+    """Work out a recipe's privacy noise for ``size`` examples, and what that noise guarantees."""
     return make_definite(recipe, size, len(batch_sizes(size, recipe.batch_size)) * epochs_run(recipe))
 
 
@@ -88,7 +88,7 @@ def _check_recipe(recipe: Recipe, module: nn.Module, dataset: Dataset, name: str
 
 
 def _tried(name: str, module: nn.Module, n: int, shape: Sequence[int]) -> tuple[int, ...]:
-    """The shape of what the network gives for ``n`` blank examples."""
+    """Return the shape of what the network gives for ``n`` blank examples."""
     try:
         return tuple(module(torch.zeros(n, *shape)).shape)
     except (RuntimeError, ValueError, AssertionError) as error:

@@ -18,7 +18,7 @@ SHAPES = 64  # compiled versions a process keeps: stacks, batch sizes and models
 
 
 def check_mode(mode: str | None) -> None:
-    """Refuses a mode that torch does not have.
+    """Refuse a mode that torch does not have.
 
     Raises:
         UserError: ``mode`` is neither None, nor ``auto``, nor one of MODES.
@@ -28,7 +28,7 @@ def check_mode(mode: str | None) -> None:
 
 
 def compiled(function: Callable[..., Any], mode: str, device: str = "cpu") -> Callable[..., Any]:
-    """The function as torch.compile makes it, anew for every shape of its arguments: 5 to 30 s on a CPU.
+    """Compile the function, anew for every shape of its arguments: 5 to 30 s on a CPU.
 
     On a GPU the whole step is captured already, so that modes that capture graphs are taken without them.
 

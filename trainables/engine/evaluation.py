@@ -22,7 +22,7 @@ Arrays = dict[str, NDArray[Any]]
 
 @contextmanager
 def rounded_convolutions(allowed: bool) -> Iterator[None]:
-    """Whether GPUs may round what convolutions multiply to ten bits (TF32)."""
+    """Return whether GPUs may round what convolutions multiply to ten bits (TF32)."""
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = allowed
     try:
@@ -33,7 +33,7 @@ def rounded_convolutions(allowed: bool) -> Iterator[None]:
 
 @torch.no_grad()
 def evaluate(task: Task, named: Params, buffers: Params, members: NDArray[np.bool_]) -> Arrays:
-    """Signals of every example, and the accuracies.
+    """Return the signals of every example, and the accuracies.
 
     A GPU rounds what convolutions multiply to TF32 here, which takes a fifth of the time: margins of a
     ResNet-18 then differ from float32's by 5e-4 in the median and by 2.5e-3 at most in 99 % of all examples,
@@ -74,13 +74,13 @@ def evaluate(task: Task, named: Params, buffers: Params, members: NDArray[np.boo
 
 
 def _views(x: Tensor, queries: int) -> list[Tensor]:
-    """The examples, and their mirror images where two views are asked for."""
+    """Return the examples, and their mirror images where two views are asked for."""
     return [x, x.flip(-1)][:queries]
 
 
 @rounded_convolutions(False)
 def _curvature(task: Task, directions: int, named: Params, buffers: Params) -> NDArray[np.float32]:
-    """The curvature of every training example ``[K, queries, n]``, in batches of training's size."""
+    """Return the curvature of every training example ``[K, queries, n]``, in batches of training's size."""
     size = task.recipe.batch_size
     drawn = draw_directions(directions, task.data.shape, task.context.sweep_seed).to(task.device)
     parts = []

@@ -9,7 +9,7 @@ import torch
 
 
 def device_hardware(device: torch.device) -> dict[str, Any]:
-    """The GPU's name, number and memory, its driver and torch's CUDA version; empty for a CPU."""
+    """Return the GPU's name, number and memory, its driver and torch's CUDA version; empty for a CPU."""
     if device.type != "cuda":
         return {}
     properties = torch.cuda.get_device_properties(device)
@@ -23,7 +23,7 @@ def device_hardware(device: torch.device) -> dict[str, Any]:
 
 
 def _driver() -> str | None:
-    """The version of NVIDIA's driver, or None where its tool is not there to ask."""
+    """Return the version of NVIDIA's driver, or None where its tool is not there to ask."""
     query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
         told = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)

@@ -90,13 +90,13 @@ class Lanes:
             lane.reset([seed])
 
     def results(self) -> Arrays:
-        """What a record holds of these replicas, by its names."""
+        """Return what a record holds of these replicas, by its names."""
         parts = [lane.results() for lane in self.lanes]
         joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return joined | {"seconds": np.full(len(self.lanes), self.seconds / len(self.lanes))}
 
     def arrays(self) -> Arrays:
-        """All that the rest of training depends on, as a stack of all replicas gives it."""
+        """Return all that the rest of training depends on, as a stack of all replicas gives it."""
         parts = [lane.arrays() for lane in self.lanes]
         joined = {
             name: np.concatenate([part[name] for part in parts]) if np.ndim(value) else value

@@ -26,7 +26,7 @@ def keep_freed_memory() -> None:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the device's or the host's memory ran out.
+    """Return whether an error says that the device's or the host's memory ran out.
 
     torch says so in several ways; all are known here.
     """
@@ -46,7 +46,7 @@ def memory_of(device: torch.device) -> tuple[int, int]:
 
 
 def available() -> int:
-    """Bytes of the host that could be had now.
+    """Return the bytes of the host that could be had now.
 
     Linux counts what its file cache would give back, without which a machine that has read much would seem
     full; elsewhere all bytes count.

@@ -48,7 +48,7 @@ class Layout:
         return {group: t.unsqueeze(1) if group == "weights" else t for group, t in flat.items()}
 
     def unpack(self, params: Params) -> Params:
-        """The inverse of ``pack``, as views."""
+        """Return the inverse of ``pack``, as views."""
         named: Params = {}
         for group, names in self.groups.items():
             flat = params[group].flatten(1)
@@ -60,12 +60,12 @@ class Layout:
 
 
 def trained(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """The parameters that training moves, by name."""
+    """Return the parameters that training moves, by name."""
     return ((name, p) for name, p in module.named_parameters() if p.requires_grad)
 
 
 def held(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """The tensors that training does not move: buffers, and parameters that do not require a gradient."""
+    """Return the tensors that training does not move: buffers, and parameters without a gradient."""
     frozen = ((name, p) for name, p in module.named_parameters() if not p.requires_grad)
     return chain(module.named_buffers(), frozen)
 
@@ -89,7 +89,7 @@ class Network:
 
     @contextmanager
     def _arithmetic(self, *, train: bool = True, mapped: bool) -> Iterator[None]:
-        """The arithmetic of a forward pass.
+        """Set the arithmetic of a forward pass.
 
         ``mapped``: vmap runs the pass. It has no rule for fused attention and would take one replica after
         the other.
@@ -104,7 +104,7 @@ class Network:
             yield
 
     def logits(self, named: Params, buffers: Params, x: Tensor, *, train: bool) -> Tensor:
-        """The logits of all replicas: ``x[K, B, ...]`` -> ``[K, B, C]``.
+        """Return the logits of all replicas: ``x[K, B, ...]`` -> ``[K, B, C]``.
 
         In training, running statistics in ``buffers`` change in place.
         """
@@ -201,7 +201,7 @@ class DenseNetwork(Network):
 
     @staticmethod
     def fits(module: nn.Module) -> bool:
-        """Whether the passes of a module can be written out.
+        """Return whether the passes of a module can be written out.
 
         That is a module ``[Flatten] (Linear ReLU)* Linear`` of torch's own layers, each once and all trained,
         every Linear with a bias.
@@ -221,11 +221,11 @@ class DenseNetwork(Network):
         )
 
     def logits(self, named: Params, buffers: Params, x: Tensor, *, train: bool) -> Tensor:  # noqa: ARG002
-        """The logits of all replicas, see `Network.logits`."""
+        """Return the logits of all replicas, see `Network.logits`."""
         return self._activations(named, x)[-1]
 
     def _activations(self, named: Params, x: Tensor) -> list[Tensor]:
-        """The input of every layer, then the logits."""
+        """Return the input of every layer, then the logits."""
         values = [x.flatten(2)]
         *hidden, last = self.layers
         for layer in hidden:
@@ -238,7 +238,7 @@ class DenseNetwork(Network):
     def _backward(
         self, named: Params, x: Tensor, targets: Tensor, share: Tensor, objective: Objective
     ) -> tuple[list[tuple[str, Tensor, Tensor]], Tensor]:
-        """The backward pass, last layer first.
+        """Go backward, last layer first.
 
         Returns:
             For each layer its name, its input ``[K, B, i]`` and the gradient at its output ``[K, B, o]``; and
@@ -273,7 +273,7 @@ class DenseNetwork(Network):
         share: Tensor,
         objective: Objective,
     ) -> tuple[Params, Tensor]:
-        """The gradient of all replicas, see `Network.gradient`."""
+        """Return the gradient of all replicas, see `Network.gradient`."""
         steps, losses = self._backward(self.layout.unpack(params), x, targets, share, objective)
         return self._products(params, steps), losses
 
@@ -287,7 +287,7 @@ class DenseNetwork(Network):
         objective: Objective,
         clip: float,
     ) -> tuple[Params, Tensor]:
-        """The mean of clipped gradients of all replicas, see `Network.clipped`."""
+        """Return the mean of clipped gradients of all replicas, see `Network.clipped`."""
         every = torch.ones_like(share)
         steps, losses = self._backward(self.layout.unpack(params), x, targets, every, objective)
         squares = sum(error.square().sum(-1) * (h.square().sum(-1) + 1) for _, h, error in steps)

@@ -39,7 +39,7 @@ class Runtime:
         check_mode(self.compile)
 
     def use_threads(self) -> None:
-        """Sets the threads of this process."""
+        """Set the threads of this process."""
         import torch
 
         if self.threads:
@@ -47,7 +47,7 @@ class Runtime:
 
 
 def find_device(name: str) -> torch.device:
-    """The device of that name.
+    """Return the device of that name.
 
     Raises:
         UserError: torch knows no such device, or finds none here.

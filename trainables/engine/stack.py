@@ -100,7 +100,7 @@ class Stack:
         return self.sampler.steps
 
     def streams(self, purpose: str) -> Iterator[np.random.Generator]:
-        """The replicas' random streams for one purpose."""
+        """Return the replicas' random streams for one purpose."""
         return (stream(self.task.context.sweep_seed, seed, purpose) for seed in self.seeds)
 
     def load_epoch(self) -> list[int]:
@@ -156,7 +156,7 @@ class Stack:
         self.seconds += time.perf_counter() - start
 
     def batch(self, size: int, epoch: int | None = None) -> Batch:
-        """The next batch of this epoch."""
+        """Return the next batch of this epoch."""
         loss = objective(self.task.recipe, self.epoch if epoch is None else epoch)
         examples = self.sampler.next(size)
         return Batch(self.network, loss, self.buffers, *examples, self.task.definite.clip)
@@ -180,7 +180,7 @@ class Stack:
         self.losses.index_copy_(0, at, batch.seen[0][None])
 
     def _kept(self) -> list[Tensor]:
-        """The tensors that a step changes."""
+        """Return the tensors that a step changes."""
         groups = (self.params, self.state, self.buffers)
         mine = [tensor for group in groups for tensor in group.values()]
         return [*mine, self.losses, self.sampler.step, self.sampler.place]
@@ -202,7 +202,7 @@ class Stack:
 
     @contextmanager
     def dropout_seeded(self) -> Iterator[None]:
-        """The network's own random numbers, from the replica's stream of this epoch."""
+        """Return the network's own random numbers, from the replica's stream of this epoch."""
         with torch.random.fork_rng(enabled=self.task.dropout):
             if self.task.dropout:
                 seed = torch_seed(self.task.context.sweep_seed, self.seeds[0], f"dropout {self.epoch}")
@@ -210,7 +210,7 @@ class Stack:
             yield
 
     def results(self) -> Arrays:
-        """What a record holds of these replicas, by its names."""
+        """Return what a record holds of these replicas, by its names."""
         k = len(self.seeds)
         named = self.network.layout.unpack(self.rule.final(self.params, self.state))
         buffers = self.buffers
@@ -226,13 +226,13 @@ class Stack:
         }
 
     def _inputs(self) -> Iterator[Tensor]:
-        """The inputs of one epoch's batches."""
+        """Return the inputs of one epoch's batches."""
         with self.dropout_seeded():
             for size in self.load_epoch():
                 yield self.sampler.next(size)[0]
 
     def arrays(self) -> Arrays:
-        """All that the rest of training depends on, by name."""
+        """Return all that the rest of training depends on, by name."""
         out = {f"{g}/{n}": t.cpu().numpy().copy() for g in GROUPS for n, t in getattr(self, g).items()}
         return out | {"epoch": np.array(self.epoch), "seconds": np.array(self.seconds), "loss": self.loss}
 

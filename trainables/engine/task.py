@@ -88,7 +88,7 @@ class Task:
         return definite(self.recipe, self.size)
 
     def module(self, seed: int) -> nn.Module:
-        """The freshly initialised network of one subset seed, on the CPU."""
+        """Return the freshly initialised network of one subset seed, on the CPU."""
         with torch.random.fork_rng(devices=[]):
             # torch.manual_seed would seed every other device too, which takes longer than building an MLP.
             torch.default_generator.manual_seed(torch_seed(self.context.sweep_seed, seed, "init"))

@@ -41,13 +41,13 @@ class Batch(Protocol):
     size: int
 
     def __call__(self, params: Params) -> Params:
-        """Mean gradient over the examples; clipped example by example where the recipe is private."""
+        """Return mean gradient over the examples; clipped example by example where the recipe is private."""
 
     def losses(self, params: Params) -> Tensor:
         """Loss of every example ``[K, size]``."""
 
     def select(self, index: Tensor) -> Batch:
-        """The batch of the examples ``index[K, b]`` of this one."""
+        """Return the batch of the examples ``index[K, b]`` of this one."""
 
 
 class CannotCapture(Exception):
@@ -55,7 +55,7 @@ class CannotCapture(Exception):
 
 
 def given(knob: T | None) -> T:
-    """A knob that the recipe must have: the registry says that the optimizer needs it."""
+    """Return a knob that the recipe must have: the registry says that the optimizer needs it."""
     assert knob is not None
     return knob
 
@@ -124,7 +124,7 @@ class Step:
         return {name: torch.lerp(g[name], ahead[name], r.grad_reg / PENALTY_STEP) for name in g}
 
     def noised(self, g: Params, std: float) -> Params:
-        """The gradient plus independent normal noise of this standard deviation."""
+        """Add independent normal noise of this standard deviation to the gradient."""
         return {name: noise.add_(g[name]) for name, noise in self.drawn("normal_", 0.0, std).items()}
 
     def drawn(self, law: str, *parameters: float) -> Params:

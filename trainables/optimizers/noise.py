@@ -14,7 +14,7 @@ CHUNK_BYTES = 2**22  # of one replica's random tensors that are drawn ahead, abo
 
 
 def fill(out: Params, seeds: Sequence[int], draw: int, law: str, *parameters: float) -> None:
-    """Fills ``out`` with random numbers.
+    """Fill ``out`` with random numbers.
 
     Args:
         out: ``{name: tensor[K, ...]}``.
@@ -52,7 +52,7 @@ class DrawnAhead:
         self.buffers: dict[int, tuple[Params, str, tuple[float, ...]]] = {}
 
     def __call__(self, draw: int, law: str, *parameters: float) -> Params:
-        """The ``draw``-th random tensors of a step: tensors of their own, free to be written to."""
+        """Return the ``draw``-th random tensors of a step: tensors of their own, free to be written to."""
         if draw not in self.buffers:
             blank = {n: p.new_zeros(len(p), self.ahead, *p.shape[1:]) for n, p in self.params.items()}
             self.buffers[draw] = blank, law, parameters
@@ -62,7 +62,7 @@ class DrawnAhead:
         return {name: t.index_select(1, slot)[:, 0] for name, t in self.buffers[draw][0].items()}
 
     def refill(self, seeds: Sequence[int], number: int, step: int) -> None:
-        """Draws what the coming steps need, where ``step`` of this epoch, ``number`` of all, needs it."""
+        """Draw what the coming steps need, where ``step`` of this epoch, ``number`` of all, needs it."""
         if step % self.ahead == 0:
             self.last = seeds, number
             for draw in self.buffers:

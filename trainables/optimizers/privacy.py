@@ -68,7 +68,7 @@ def make_definite(recipe: Recipe, size: int, steps: int) -> tuple[Recipe, Guaran
 
 @cache
 def epsilon(noise: float, rate: float, steps: int, delta: float) -> float:
-    """The epsilon that Poisson-sampled Gaussian mechanisms spend, by Opacus' accountant: an upper bound.
+    """Return the epsilon that Poisson-sampled Gaussian mechanisms spend: Opacus' upper bound.
 
     Args:
         noise: The noise multiplier.
@@ -89,7 +89,7 @@ def epsilon(noise: float, rate: float, steps: int, delta: float) -> float:
 
 @cache
 def _noise_for(target: float, delta: float, rate: float, steps: int) -> float:
-    """The least noise multiplier, to one part in a thousand, whose epsilon does not exceed the target."""
+    """Find the least noise multiplier, to one part in a thousand, whose epsilon keeps the target."""
     low, high = LEAST_NOISE, 1.0
     while epsilon(high, rate, steps, delta) > target:
         low, high = high, high * 2

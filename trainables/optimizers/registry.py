@@ -84,7 +84,7 @@ BASES = {"sgd": ("momentum",), "adamw": ("momentum", "square", "steps")}
 
 
 def find_optimizer(name: str) -> Optimizer:
-    """The optimizer called ``name``, or the one that an import string names.
+    """Return the optimizer called ``name``, or the one that an import string names.
 
     Args:
         name: A key of ``OPTIMIZERS``, or ``package.module:attribute`` where the attribute is a gradient rule,
@@ -107,10 +107,10 @@ def find_optimizer(name: str) -> Optimizer:
 
 
 def is_own(name: str) -> bool:
-    """Whether the name is an import string, not a key of ``OPTIMIZERS``."""
+    """Return whether the name is an import string, not a key of ``OPTIMIZERS``."""
     return name not in OPTIMIZERS and ":" in name
 
 
 def users(knob: str) -> list[str]:
-    """The optimizers that a knob belongs to; empty where every optimizer takes it."""
+    """Return the optimizers that a knob belongs to; empty where every optimizer takes it."""
     return sorted(name for name, o in OPTIMIZERS.items() if knob in o.needs | o.takes.keys())

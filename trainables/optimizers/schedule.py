@@ -15,7 +15,7 @@ FEWEST = 16
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
-    """The learning rate of one step.
+    """Return the learning rate of one step.
 
     Args:
         recipe: Gives ``lr``, ``warmup`` (a share of all steps) and ``schedule``.
@@ -41,7 +41,7 @@ def epochs_run(recipe: Recipe) -> int:
 
 
 def batch_sizes(size: int, batch_size: int) -> list[int]:
-    """The sizes of an epoch's batches: at most two different ones, none above ``batch_size``.
+    """Return the sizes of an epoch's batches: at most two different ones, none above ``batch_size``.
 
     Args:
         size: Examples of an epoch; each is in one batch.

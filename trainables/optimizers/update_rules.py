@@ -84,7 +84,7 @@ class UpdateRule:
         state["step"] += 1
 
     def phase(self, number: int) -> Any:
-        """What the number of a step changes in the rule; None where it changes nothing."""
+        """Return what the number of a step changes in the rule; None where it changes nothing."""
         return self.optimizer.phase(self.recipe, number) if self.optimizer.phase else None
 
     @torch.no_grad()
@@ -118,7 +118,7 @@ class UpdateRule:
         self._descend(step, g, lr)
 
     def _descend(self, step: Step, g: Params, lr: float | Tensor) -> None:
-        """The base optimizer. ``sgd``: b <- momentum b + (g + weight_decay w), w <- w - lr b.
+        """Take the base optimizer's step. ``sgd``: b <- momentum b + (g + weight_decay w), w <- w - lr b.
 
         ``adamw``: momentum is beta 1, beta 2 = 0.999, epsilon = 1e-8, decoupled weight decay (Loshchilov and
         Hutter 2019, algorithm 2).
@@ -151,7 +151,7 @@ class UpdateRule:
                 state[f"average/{name}"].lerp_(p, 1 / int(count))
 
     def final(self, params: Params, state: State) -> Params:
-        """The weights to evaluate: the average where the rule keeps one, else the last."""
+        """Return the weights to evaluate: the average where the rule keeps one, else the last."""
         if not self.averages or not state["averaged"]:
             return params
         return {name: state[f"average/{name}"] for name in params}

@@ -64,7 +64,7 @@ def draw(
     risk: str | None = None,
     theme: str = "light",
 ) -> Figure:
-    """One figure of a sweep.
+    """Draw one figure of a sweep.
 
     Args:
         name: a name in ``FIGURES``.
@@ -100,7 +100,7 @@ def caption(
     *,
     risk: str | None = None,
 ) -> str:
-    """A figure in one line for a paper or a ticket: its risk, recipes, sweep, replicas, intervals and date.
+    """Describe a figure in one line for a paper: its risk, recipes, sweep, replicas, intervals and date.
 
     The arguments are those of `draw`.
     """
@@ -113,7 +113,7 @@ def caption(
 
 
 def default_recipes(tables: Tables, risk: str | None = None) -> list[str]:
-    """The front's knee, or its most accurate recipe where it has none, beside the reference."""
+    """Return the front's knee, or its most accurate recipe where it has none, beside the reference."""
     info = front_info(tables, risk)
     best = info.knee if info.knee is not None else int(info.accuracy.argmax())
     first = str(tables.recipes.index[best])
@@ -122,12 +122,12 @@ def default_recipes(tables: Tables, risk: str | None = None) -> list[str]:
 
 
 def _shows(panel: Panel, tables: Tables, traces: Sequence[object]) -> bool:
-    """Whether there is more than what lies behind the recipes' own traces."""
+    """Return whether there is more than what lies behind the recipes' own traces."""
     return len(traces) > (len(panel.backdrop(tables, tables.default_risk)) if panel.traces else 0)
 
 
 def _nothing(panel: Panel, tables: Tables, recipes: Sequence[str]) -> dict[str, object]:
-    """A layout that says in the middle of the figure why it is empty."""
+    """Return a layout that says in the middle of the figure why it is empty."""
     of_reference = list(recipes) == [tables.reference] and panel.of_reference
     hidden = {"visible": False}
     note = {

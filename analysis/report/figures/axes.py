@@ -10,7 +10,7 @@ from analysis.report.figures.panel import MANTISSAS, Trace
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """At least three and at most seven ticks between two positive ends, as round as that allows.
+    """Choose at least three and at most seven ticks between two positive ends, as round as that allows.
 
     Plotly's own are the powers of ten alone, of which a narrow axis shows one or none.
     """
@@ -25,7 +25,7 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def with_log_ticks(traces: Sequence[Trace], layout: dict[str, Any]) -> dict[str, Any]:
-    """The layout with ticks for its logarithmic axes: of their range, else of all that the traces reach."""
+    """Give logarithmic axes of a layout ticks: of their range, else of all that the traces reach."""
     out = dict(layout)
     for axis in ("x", "y"):
         own = layout.get(f"{axis}axis", {})
@@ -46,7 +46,7 @@ def with_log_ticks(traces: Sequence[Trace], layout: dict[str, Any]) -> dict[str,
 
 
 def _reach(trace: Trace, axis: str) -> list[float]:
-    """A trace's values along an axis, and the ends of its error bars."""
+    """Return a trace's values along an axis, and the ends of its error bars."""
     values = trace.get(axis, [])
     error = trace.get(f"error_{axis}", {})
     ends = [

@@ -22,7 +22,7 @@ class BucketsInfo(NamedTuple):
 
 
 def buckets_info(tables: Tables, recipe_id: str) -> BucketsInfo | None:
-    """Gains by bucket; None for the reference itself, and where influence was not computed."""
+    """Return the gains by bucket; None for the reference itself, and where influence was not computed."""
     rows = tables.of_recipe("buckets", recipe_id)
     if rows.empty or recipe_id == tables.reference or rows["gain"].isna().all():
         return None

@@ -17,7 +17,7 @@ from analysis.results import Risk, Tables
 def compose(
     panel: Panel, tables: Tables, recipes: Sequence[str], risk: Risk, *, marked: Sequence[str] = ()
 ) -> tuple[list[Trace], dict[str, Any]]:
-    """Traces and layout of a panel; only the theme's colours are names still.
+    """Return the traces and layout of a panel; only the theme's colours are names still.
 
     Args:
         panel: The figure.

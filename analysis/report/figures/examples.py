@@ -37,7 +37,7 @@ class ExposureInfo(NamedTuple):
 
 
 def sample(examples: int, keep: int) -> NDArray[np.int64]:
-    """Rows to show: all, or a random sample that is the same for every recipe of the sweep."""
+    """Return rows to show: all, or a random sample that is the same for every recipe of the sweep."""
     if examples <= keep:
         return np.arange(examples)
     return np.sort(np.random.default_rng(0).choice(examples, keep, replace=False))
@@ -46,7 +46,7 @@ def sample(examples: int, keep: int) -> NDArray[np.int64]:
 def stacked(
     x: NDArray[np.float64], y: NDArray[np.float64], recipes: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Each distinct point once with the number of examples on it, so that none hides others.
+    """Return each distinct point once with the number of examples on it, so that none hides others.
 
     Few replicas leave few possible values. Where there are more distinct points than the page has room for,
     those of a random sample of the examples, the same sample for every recipe.
@@ -62,7 +62,7 @@ def stacked(
 
 
 def pair_info(tables: Tables, recipe_id: str) -> PairInfo | None:
-    """Memorization of both recipes; None for the reference itself, and where no example is in both."""
+    """Return memorization of both recipes; None for the reference itself, and where no example is in both."""
     own, other = tables.examples(recipe_id), tables.reference_examples
     if recipe_id == tables.reference or own.empty or len(own) != len(other):
         return None
@@ -75,7 +75,7 @@ def pair_info(tables: Tables, recipe_id: str) -> PairInfo | None:
 
 
 def exposure_info(tables: Tables, recipe_id: str) -> list[ExposureInfo]:
-    """Memorization beside the risk of each attack that has per-example risks."""
+    """Return memorization beside the risk of each attack that has per-example risks."""
     table = tables.examples(recipe_id)
     if table.empty:
         return []
@@ -93,7 +93,7 @@ def exposure_info(tables: Tables, recipe_id: str) -> list[ExposureInfo]:
 
 
 def _dots(info: PairInfo | ExposureInfo, x: NDArray[Any], y: NDArray[Any], hover: str, fact: str) -> Trace:
-    """Dots whose area grows with the examples on them, the largest 26 pixels wide."""
+    """Draw dots whose area grows with the examples on them, the largest 26 pixels wide."""
     most = max(int(info.examples_at.max(initial=1)), 30)
     size = 5 + 21 * np.sqrt((info.examples_at - 1) / most)
     return {

@@ -35,7 +35,7 @@ class FrontInfo(NamedTuple):
 
 
 def front_info(tables: Tables, risk: str | None = None) -> FrontInfo:
-    """The front of ``test_accuracy`` (up) against a risk (down); see ``Tables.risk`` for the default."""
+    """Find the front of ``test_accuracy`` (up) against a risk (down); see ``Tables.risk`` for the default."""
     chosen = tables.risk(risk)
     accuracy = tables.recipes[ACCURACY].to_numpy(float)
     value = tables.recipes[chosen.column].to_numpy(float)
@@ -55,7 +55,7 @@ def staircase(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray
 
 
 def _best_without_noise(tables: Tables, points: NDArray[np.float64], reference: int | None) -> int | None:
-    """The least risky recipe without noise that is at least as accurate as the reference."""
+    """Return the least risky recipe without noise that is at least as accurate as the reference."""
     if reference is None:
         return None
     without = np.nan_to_num(tables.recipes["noise"].to_numpy(float)) == 0
@@ -113,7 +113,7 @@ def front_traces(tables: Tables, _: Risk) -> list[Trace]:
 
 
 def hover(tables: Tables, risk: Risk, i: int) -> str:
-    """What a point says: recipe, accuracy and the risk by name, each in its axis' unit with its interval."""
+    """Tell recipe, accuracy and the risk by name, each in its axis' unit with its interval."""
     lines = [f"<b>{plain(tables.recipes['label'].iloc[i])}</b>"]
     for title, column, percent in (
         ("test accuracy", ACCURACY, True),

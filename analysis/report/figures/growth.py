@@ -19,7 +19,7 @@ class GrowthInfo(NamedTuple):
 
 
 def growth_info(tables: Tables) -> GrowthInfo | None:
-    """The hypervolume by replicas; None where the audit left no history."""
+    """Return the hypervolume by replicas; None where the audit left no history."""
     table = tables.history
     if table.empty:
         return None

@@ -37,7 +37,7 @@ def memorization_info(tables: Tables, recipe_id: str) -> MemorizationInfo | None
 
 
 def bins(replicas: int) -> NDArray[np.float64]:
-    """Edges from -1 to 1 that no value falls on where half of the replicas hold each example.
+    """Return the edges from -1 to 1 that no value falls on where half of the replicas hold each example.
 
     Such values are multiples of 2 / replicas; bins that hold now one and now two of them would look like
     a comb, so that each holds the same number of them, and is at least ``WIDTH`` wide.

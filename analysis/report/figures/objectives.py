@@ -10,7 +10,7 @@ COST = "train_seconds"
 
 
 def _traces(tables: Tables, _: Risk) -> list[Trace]:
-    """Every recipe, those on the three-way front darker; none where training was not timed."""
+    """Return every recipe, those on the three-way front darker; none where training was not timed."""
     if COST not in tables.recipes or tables.recipes[COST].isna().all():
         return []
     axes = (("accuracy", ACCURACY, ".1%"), ("@risk-lines", "risk", "@risk-format"), ("seconds", COST, ".3~g"))

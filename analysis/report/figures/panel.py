@@ -127,7 +127,7 @@ class Panel:
 
 
 def risk_names(risk: Risk) -> dict[str, str]:
-    """What ``@risk`` and its relatives stand for."""
+    """Return what ``@risk`` and its relatives stand for."""
     words = risk.title.split(" ")
     middle = (len(words) + 1) // 2
     return {
@@ -139,12 +139,12 @@ def risk_names(risk: Risk) -> dict[str, str]:
 
 
 def risk_format(risk: Risk) -> str:
-    """A d3 format: rates in percent, AUC and advantage as they are."""
+    """Return a d3 format: rates in percent, AUC and advantage as they are."""
     return "~%" if risk.metric.startswith("tpr") or risk.metric == "balanced_accuracy" else ".3~f"
 
 
 def paint(value: Any, colours: dict[str, str]) -> Any:
-    """The value with every string ``@name`` replaced by what has that name, where it is known."""
+    """Return the value with every string ``@name`` replaced by what has that name, where it is known."""
     if isinstance(value, dict):
         return {key: paint(item, colours) for key, item in value.items()}
     if isinstance(value, list):
@@ -155,11 +155,11 @@ def paint(value: Any, colours: dict[str, str]) -> Any:
 
 
 def short(values: ArrayLike, digits: int = 4) -> list[float | None]:
-    """Numbers as JSON takes them: ``digits`` significant digits, None for NaN and infinity."""
+    """Return the numbers as JSON takes them: ``digits`` significant digits, None for NaN and infinity."""
     array = np.asarray(values, float)
     return [float(f"{v:.{digits}g}") if np.isfinite(v) else None for v in array.tolist()]
 
 
 def plain(text: object) -> str:
-    """Text that Plotly shows as it is: its labels read a little HTML, which data must not speak."""
+    """Return text that Plotly shows as it is: its labels read a little HTML, which data must not speak."""
     return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

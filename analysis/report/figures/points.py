@@ -49,11 +49,11 @@ class View:
     chosen: tuple[str, ...] = ()
 
     def column(self, name: str) -> str:
-        """A column's name in the table of recipes."""
+        """Return a column's name in the table of recipes."""
         return self.risk.column if name == "risk" else name
 
     def values(self, name: str) -> NDArray[Any]:
-        """A column of every recipe."""
+        """Return a column of every recipe."""
         return self.tables.recipes[self.column(name)].to_numpy()
 
     @cached_property
@@ -70,14 +70,14 @@ class View:
 
 
 def named_columns(trace: Trace) -> set[str]:
-    """The columns that a trace of recipes names, the objectives among them."""
+    """Return the columns that a trace of recipes names, the objectives among them."""
     found = set(trace.get("objectives", {}))
     _fill(trace, lambda name: found.add(name.rstrip("+-")))
     return found - set(SPECIAL)
 
 
 def resolve(trace: Trace, view: View) -> Iterator[Trace]:
-    """The trace with its recipes' values, one trace an optimizer where looks tell optimizers apart."""
+    """Return the trace with its recipes' values, one trace an optimizer where looks tell optimizers apart."""
     if "recipes" not in trace:
         yield trace
         return
@@ -95,14 +95,14 @@ def resolve(trace: Trace, view: View) -> Iterator[Trace]:
 
 
 def _known(trace: Trace, view: View) -> Rows:
-    """Recipes whose every column is known."""
+    """Return recipes whose every column is known."""
     columns = [view.column(name) for name in named_columns(trace)]
     table = view.tables.recipes[columns].replace([np.inf, -np.inf], np.nan)
     return np.flatnonzero(table.notna().all(axis=1))
 
 
 def _front(trace: Trace, view: View, known: Rows) -> Rows:
-    """Those of the known recipes that no other beats."""
+    """Return those of the known recipes that no other beats."""
     objectives = trace.get("objectives", {})
     if not objectives:
         return known[:0]
@@ -144,7 +144,7 @@ def _filled(trace: Trace, view: View, rows: Rows, known: Rows, front: Rows) -> T
 
 
 def _special(name: str, view: View, row: int, known: Rows, front: Rows) -> Any:
-    """A value that is no column's."""
+    """Return a value that is no column's."""
     if name == "text":
         return hover(view.tables, view.risk, row)
     if name == "label":
@@ -170,7 +170,7 @@ def _lengths(view: View, name: str, rows: Rows, barred: set[int]) -> list[float 
 
 
 def _fill(value: Any, fill: Callable[[str], Any]) -> Any:
-    """The value with every string ``$name`` replaced by ``fill(name)``."""
+    """Return the value with every string ``$name`` replaced by ``fill(name)``."""
     if isinstance(value, dict):
         return {key: _fill(item, fill) for key, item in value.items()}
     if isinstance(value, list):

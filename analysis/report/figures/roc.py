@@ -24,7 +24,7 @@ class RocInfo(NamedTuple):
 
 
 def roc_info(tables: Tables, recipe_id: str) -> list[RocInfo]:
-    """The curves of one recipe, one an attack."""
+    """Return the curves of one recipe, one an attack."""
     curves = tables.of_recipe("roc", recipe_id)
     if curves.empty:
         return []
@@ -40,7 +40,7 @@ def _traces(tables: Tables, recipe_id: str) -> list[Trace]:
 
 
 def _band(info: RocInfo) -> tuple[Trace, Trace]:
-    """Two edges with the space between them filled; an edge at 0 is kept just below the axis."""
+    """Draw two edges with the space between them filled; an edge at 0 is kept just below the axis."""
     lowest = info.tpr.min() / 2 if len(info.tpr) else 1.0
     edge: Trace = {
         "type": "scatter",

@@ -21,7 +21,7 @@ class ScoresInfo(NamedTuple):
 
 
 def scores_info(tables: Tables, recipe_id: str) -> list[ScoresInfo]:
-    """The histograms of one recipe, one an attack."""
+    """Return the histograms of one recipe, one an attack."""
     table = tables.of_recipe("scores", recipe_id)
     if table.empty:
         return []

@@ -25,7 +25,7 @@ class SpreadInfo(NamedTuple):
 
 
 def spread_info(tables: Tables, recipe_id: str | None = None) -> SpreadInfo | None:
-    """The variance of one recipe, or of all; None where the sweep did not measure it."""
+    """Return the variance of one recipe, or of all; None where the sweep did not measure it."""
     if COLUMN not in tables.recipes:
         return None
     rows = np.ones(len(tables.recipes), bool) if recipe_id is None else tables.recipes.index == recipe_id

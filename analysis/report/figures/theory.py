@@ -15,7 +15,7 @@ SHOWN = {
 
 
 def _traces(tables: Tables, _: Risk) -> list[Trace]:
-    """The simulated and the predicted curves; none where the audit wrote no table of the theory."""
+    """Return the simulated and the predicted curves; none where the audit wrote no table of the theory."""
     table = tables.theory
     if table.empty:
         return []

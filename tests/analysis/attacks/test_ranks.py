@@ -45,6 +45,6 @@ def test_ranks_are_those_of_scipy_and_blocks_do_not_show(
     below, up_to = out_ranks(values, np.ones(values.shape, bool))
     np.testing.assert_array_equal(up_to, rankdata(values, axis=0))
     np.testing.assert_array_equal(below, up_to - 1)
-    monkeypatch.setattr(ranks, "_BLOCK", 20)
+    monkeypatch.setattr(ranks, "_CHUNK", 20)
     for found, whole in zip(out_ranks(values, np.ones(values.shape, bool)), (below, up_to), strict=True):
         np.testing.assert_array_equal(found, whole)
