@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -72,27 +71,3 @@ def test_nodes_that_join_are_asked_and_bad_ones_left_out(monkeypatch: pytest.Mon
     assert watch.left == ["node2", "node3"]
     assert [node["NodeID"] for node in Cluster(None).nodes({"cpu": 1.0})] == ["node0", "node1"]
     ray.cancel(never)
-
-
-@pytest.mark.usefixtures("ray_session")
-def test_no_trial_is_placed_on_a_node_that_is_left_out() -> None:
-    import ray
-    from ray.tune import PlacementGroupFactory
-
-    from sweep.runner.placement import Placement
-
-    (node,) = (n["NodeID"] for n in ray.nodes() if n["Alive"])
-    manager, request = Placement(update_interval_s=0.0), PlacementGroupFactory([{"CPU": 0.01}])
-    LEFT_OUT[node] = "it lacks something"
-    for _ in range(2):
-        manager.request_resources(request)
-    end = time.monotonic() + 1
-    while time.monotonic() < end:
-        assert not manager.has_resources_ready(request)
-        time.sleep(0.05)
-    LEFT_OUT.clear()  # what was asked before is asked anew
-    end = time.monotonic() + 60
-    while not manager.has_resources_ready(request):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    manager.clear()
