@@ -17,8 +17,13 @@ def main() -> None:
     stopping.install()  # before the imports, which take their time
     try:
         _run()
-    except KeyboardInterrupt:
-        sys.exit(stopping.exit_code())
+    except KeyboardInterrupt:  # while modules are imported
+        print(stopping.how_to_go_on(), file=sys.stderr)
+        stopping.leave(stopping.exit_code())
+    except SystemExit as end:
+        if end.code in stopping.CODES:
+            stopping.leave(end.code)
+        raise
 
 
 def _run() -> None:

@@ -153,12 +153,17 @@ def side_by_side(threads: int) -> Iterator[Executor]:
     """Threads that work side by side: NumPy lets go of the interpreter lock while it sorts and multiplies.
 
     Products that each took all cores would wait for each other, so each takes one where there are several.
+    Ctrl+C is not kept waiting for them.
     """
-    with threadpool_limits(1 if threads > 1 else None), ThreadPoolExecutor(threads) as pool:
+    with threadpool_limits(1 if threads > 1 else None):
+        pool, wait = ThreadPoolExecutor(threads), True
         try:
             yield pool
+        except (KeyboardInterrupt, GeneratorExit):
+            wait = False
+            raise
         finally:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait, cancel_futures=True)
 
 
 class _Report:

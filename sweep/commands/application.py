@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -118,6 +116,4 @@ def require_sweep(directory: str) -> None:
 
 def say_how_to_go_on() -> None:
     """Say that the same command goes on with what a signal ended."""
-    command = shlex.join(["flatleak", *sys.argv[1:]])
-    kept = "everything trained so far is kept; " if "run" in sys.argv[1:2] else ""
-    errors.print(f"Stopped; {kept}go on with: {escape(command)}", soft_wrap=True)
+    errors.print(escape(stopping.how_to_go_on()), soft_wrap=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -21,6 +21,10 @@ from sweep.commands.application import (
     show_code,
 )
 from sweep.runner import stopping
+
+if TYPE_CHECKING:
+    from analysis.audit.sweep_audit import Results
+    from trainables.storage import Store
 
 
 @app.command(**example("flatleak audit predictions.npz --attack lira --attack my_attacks:score"))
@@ -55,7 +59,6 @@ def audit(
         require_head(address)
     from analysis.report.html import write_report
     from sweep.runner.launch import say_audited
-    from sweep.runner.phases import note_audit
     from trainables.storage import as_store
 
     if source.endswith(".npz") or Path(source).is_file():
@@ -63,20 +66,12 @@ def audit(
 
         store = as_store(out or place_of(source))
         results = audit_predictions(source, store, attacks=attack or None)
+        path = write_report(store)
     else:
-        from analysis.audit.sweep_audit import audit_sweep
-        from sweep.runner.audits import auditing
-        from trainables.directory import STATE
-
         require_sweep(source)
         store = as_store(source)
-        if attack and store.exists(STATE):
-            store.delete(STATE)  # or the next run would take these results for those of its spec
-        with auditing(store, address, errors) as execute:
-            results = audit_sweep(store, attacks=attack or None, execute=execute)
+        results, path = _audit_again(store, attack, address)
     say_audited(errors, results)
-    path = write_report(store)
-    note_audit(store)
     for warning in results.manifest.data.get("warnings", []):
         errors.print(f"[yellow]warning:[/] {escape(warning)}", soft_wrap=True, highlight=False)
     if as_json:
@@ -86,6 +81,22 @@ def audit(
 
         show_front(Console(), results.recipes)
         print(path)
+
+
+def _audit_again(store: Store, attack: list[str], address: str | None) -> tuple[Results, Any]:
+    """Audits a sweep directory and draws its report; what that ends by is noted there."""
+    from analysis.audit.sweep_audit import audit_sweep
+    from analysis.report.html import write_report
+    from sweep.runner.audits import auditing
+    from sweep.runner.phases import note_audit
+    from trainables.directory import STATE
+
+    if attack and store.exists(STATE):
+        store.delete(STATE)  # or the next run would take these results for those of its spec
+    with note_audit(store):
+        with auditing(store, address, errors) as execute:
+            results = audit_sweep(store, attacks=attack or None, execute=execute)
+        return results, write_report(store)
 
 
 @app.command(**example("flatleak report runs/digits runs/fashion --out runs/both"))

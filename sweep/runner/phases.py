@@ -71,15 +71,27 @@ def noting_audits(
     return tell
 
 
-def note_audit(store: Store) -> None:
-    """Note that a sweep was audited by itself, unless a run drives it, which notes its own phases.
+@contextmanager
+def note_audit(store: Store) -> Iterator[None]:
+    """Note that a sweep was audited by itself, or that a signal stopped the audit inside.
+
+    A run that drives the sweep notes its own phases, and a directory that no run has left one in gets none.
 
     Args:
         store: The sweep directory.
     """
-    driver = lease.driver(store)
-    if read_phase(store) is not None and not (driver and driver.alive(store)):
-        note_phase(store, "complete")
+
+    def note(name: str, detail: str = "") -> None:
+        driver = lease.driver(store)
+        if read_phase(store) is not None and not (driver and driver.alive(store)):
+            note_phase(store, name, detail)
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        note("stopped", f"{stopping.signal_name()} while auditing")
+        raise
+    note("complete")
 
 
 def conclude(store: Store, trained: Trained, *, audited: bool) -> None:

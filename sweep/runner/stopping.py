@@ -5,16 +5,20 @@ SIGTERM is what Slurm, Kubernetes, systemd, ``timeout`` and spot instances send.
 
 from __future__ import annotations
 
+import atexit
 import os
+import shlex
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 PASSED_ON = signal.SIGUSR2  # what the main thread gets instead of SIGTERM where Ray runs
+
+CODES = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 _terminated = False
 
@@ -59,6 +63,25 @@ def signal_name() -> str:
 def exit_code() -> int:
     """Return the shell's code of a command that a signal ended: 143 for SIGTERM, 130 for Ctrl+C."""
     return 128 + (signal.SIGTERM if _terminated else signal.SIGINT)
+
+
+def how_to_go_on() -> str:
+    """The line that the same command goes on with what a signal ended."""
+    command = shlex.join(["flatleak", *sys.argv[1:]])
+    kept = "everything trained so far is kept; " if "run" in sys.argv[1:2] else ""
+    return f"Stopped; {kept}go on with: {command}"
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process without waiting for threads that are in the middle of an audit.
+
+    Args:
+        code: Its exit code.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _interrupt(number: int, _: FrameType | None) -> None:

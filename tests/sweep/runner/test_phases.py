@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
+from analysis.audit.ensemble_audit import side_by_side
 from sweep.runner import lease
 from sweep.runner.outcome import Trained
 from sweep.runner.phases import conclude, note_audit, note_stop, noting_audits, told
@@ -83,15 +85,42 @@ def test_audits_are_counted_beside_what_is_published(store: Store) -> None:
     assert [figures["audited"] for figures in published] == [0, 1]
 
 
-def test_an_audit_by_itself_completes_a_sweep_that_nobody_drives(store: Store) -> None:
-    note_audit(store)
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt()])
+def test_how_an_audit_by_itself_ends_is_noted_where_nobody_drives(
+    store: Store, error: KeyboardInterrupt | None
+) -> None:
+    def audit() -> None:
+        with suppress(KeyboardInterrupt), note_audit(store):
+            if error:
+                raise error
+
+    audit()
     assert not store.exists(PHASE), "of predictions no run is noted"
     note_phase(store, "trained")
     with lease.hold(store):
-        note_audit(store)
+        audit()
         assert words(store) == "trained"
-    note_audit(store)
-    assert words(store) == "complete"
+    audit()
+    assert words(store) == ("stopped (Ctrl+C while auditing)" if error else "complete")
+
+
+def test_a_signal_does_not_wait_for_what_runs_in_threads() -> None:
+    begun, go = Event(), Event()
+
+    def long() -> bool:
+        begun.set()
+        return go.wait(60)
+
+    with pytest.raises(KeyboardInterrupt), side_by_side(2) as pool:  # noqa: PT012
+        running = pool.submit(long)
+        begun.wait(60)
+        raise KeyboardInterrupt
+    assert not running.done()
+    go.set()
+    assert running.result(60)
+    with side_by_side(2) as pool:
+        running = pool.submit(begun.wait, 60)
+    assert running.done(), "else it does"
 
 
 @pytest.mark.parametrize(
