@@ -84,7 +84,7 @@ def audit(
 
 
 def _audit_again(store: Store, attack: list[str], address: str | None) -> tuple[Results, Any]:
-    """Audits a sweep directory and draws its report; what that ends by is noted there."""
+    """Audit a sweep directory and draw its report; what that ends by is noted there."""
     from analysis.audit.sweep_audit import audit_sweep
     from analysis.report.html import write_report
     from sweep.runner.audits import auditing

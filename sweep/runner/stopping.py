@@ -66,14 +66,14 @@ def exit_code() -> int:
 
 
 def how_to_go_on() -> str:
-    """The line that the same command goes on with what a signal ended."""
+    """Say in a line that the same command goes on with what a signal ended."""
     command = shlex.join(["flatleak", *sys.argv[1:]])
     kept = "everything trained so far is kept; " if "run" in sys.argv[1:2] else ""
     return f"Stopped; {kept}go on with: {command}"
 
 
 def leave(code: int) -> NoReturn:
-    """Ends the process without waiting for threads that are in the middle of an audit.
+    """End the process without waiting for threads that are in the middle of an audit.
 
     Args:
         code: Its exit code.

@@ -30,7 +30,7 @@ def listed(trainable: Callable[..., None], sweep: str) -> type[Any]:
 
 
 class Naming(LocalCallback):
-    """Gives every call of a trial's training the trial's name."""
+    """Give every call of a trial's training the trial's name."""
 
     def on_trial_start(self, *_: Any, **event: Any) -> None:
         """Name the calls to come; Tune makes them on this very handle."""
