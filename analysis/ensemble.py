@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from os import PathLike
@@ -131,12 +131,19 @@ class Ensemble:
         """Return a figure of every replica, one of `trainables.records.PER_REPLICA`: ``[R]``."""
         return self._gather(name).astype(np.float64)
 
+    @property
+    def cluster_ids(self) -> Array:
+        """``[R]``: what `clusters` are called in every recipe: the number of a pair of halves, or a seed."""
+        return self.clusters_of(self.seeds)
+
+    def clusters_of(self, seeds: NDArray[np.int64]) -> Array:
+        """Give the ``cluster_ids`` of these subset seeds."""
+        return seeds // 2 if self.context.subsets.scheme == "half" else seeds
+
     @cached_property
     def clusters(self) -> Array:
         """``[R]``: which replicas must be resampled together. Complementary halves share their draw."""
-        if self.context.subsets.scheme == "half":
-            return np.unique(self.seeds // 2, return_inverse=True)[1]
-        return np.arange(self.replicas)
+        return np.unique(self.cluster_ids, return_inverse=True)[1]
 
     def restrict(self, seeds: Array) -> Ensemble:
         """Return the same ensemble with only the replicas of these subset seeds; what was kept stays kept."""
@@ -160,6 +167,13 @@ class Ensemble:
         blocks = [Block(_Columns(b.source, self.canaries), b.rows) for b in self.blocks]
         labels = self.labels_train[self.canaries]
         return replace(self, blocks=blocks, labels_train=labels, canaries=self.canaries[:0], memo=None)
+
+
+def all_clusters(ensembles: Collection[Ensemble], planned: Sequence[int] = ()) -> Array:
+    """Give the ``cluster_ids`` that an ensemble of a sweep has, or will have with planned seeds, sorted."""
+    parts = [e.cluster_ids for e in ensembles]
+    parts += [e.clusters_of(np.array(planned, np.int64)) for e in ensembles][:1]
+    return np.unique(np.concatenate(parts))
 
 
 def ensemble_of(record: Record, label: str = "", recipe_id: str = "") -> Ensemble:

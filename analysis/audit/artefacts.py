@@ -8,12 +8,13 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
-from importlib.metadata import version
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.attacks import registry
 from analysis.audit.ensemble_audit import Audit, Options
@@ -22,6 +23,8 @@ from trainables.records import RecordFile, content_id
 from trainables.storage import Store
 
 FORMAT = 3
+_PACKAGES = ("attacks", "audit", "statistics")  # whose code finds the figures, with that of
+_MODULES = ("ensemble", "epsilon", "influence", "memorization", "metrics", "results")
 _TABLES = ("metrics", "examples", "roc", "scores", "correlations", "influence", "growth")
 
 
@@ -30,12 +33,15 @@ def path_of(key: str) -> str:
     return f"results/audits/{key}.npz"
 
 
-def address_of(ensemble: Ensemble, options: Mapping[str, Any]) -> str | None:
-    """Return the address of an audit: a hash of the records, options, attacks and release it follows from.
+def address_of(
+    ensemble: Ensemble, options: Mapping[str, Any], among: NDArray[Any] | None = None
+) -> str | None:
+    """Return the address of an audit: a hash of the records, options, attacks and code it follows from.
 
     Args:
         ensemble: the replicas of one recipe.
         options: those of `audit`. The reference and the risk shown are none of them.
+        among: the ``cluster_ids`` that its bootstrap draws are paired with. They matter where it lacks some.
 
     Returns:
         Ten hexadecimal digits; None where it cannot be told: replicas in memory, code without a file.
@@ -56,10 +62,33 @@ def address_of(ensemble: Ensemble, options: Mapping[str, Any]) -> str | None:
         **{k: v for k, v in options.items() if k in Options.__dataclass_fields__ and k != "attacks"}
     )
     chosen = {k: v for k, v in vars(plain).items() if k != "attacks"}
-    release = [FORMAT, version("flatleak")]
+    whole = among is None or np.array_equal(np.unique(ensemble.cluster_ids), among)
     return content_id(
-        {"records": records, "order": [*attacks], "attacks": attacks, "options": chosen, "release": release}
+        {
+            "records": records,
+            "order": [*attacks],
+            "attacks": attacks,
+            "options": chosen,
+            "among": None if whole else np.asarray(among).tolist(),
+            "code": [FORMAT, code_of(Path(__file__).parents[1])],
+        }
     )
+
+
+@cache
+def code_of(package: Path) -> str:
+    """Return a hash of the sources that an audit follows from: other code may find other figures.
+
+    Args:
+        package: the directory of `analysis`.
+    """
+    files = [package / f"{name}.py" for name in _MODULES]
+    for name in _PACKAGES:
+        files += sorted((package / name).glob("*.py"))
+    found = hashlib.sha256()
+    for file in files:
+        found.update(f"{file.name}:".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return found.hexdigest()
 
 
 def _code(attack: registry.Attack) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.attacks import registry
 from analysis.audit import artefacts
@@ -38,6 +39,7 @@ class Job:
         store: the sweep directory, where the finished audit is kept.
         key: its name there: the recipe_id, or that of a pair.
         address: what it follows from; see `analysis.audit.artefacts`. None keeps nothing.
+        among: the ``cluster_ids`` of all recipes, with which bootstrap draws are paired.
     """
 
     ensemble: Ensemble
@@ -45,6 +47,7 @@ class Job:
     store: Store
     key: str
     address: str | None
+    among: NDArray[Any] | None = None
 
     @property
     def label(self) -> str:
@@ -75,7 +78,7 @@ class Job:
         with side_by_side(threads) as pool:
             influence = pool.submit(self._influence, ensemble)
             correlations = pool.submit(self._correlations, ensemble)
-            found = audit(ensemble, **self.options, pool=pool)
+            found = audit(ensemble, **self.options, pool=pool, among=self.among)
             found = replace(
                 found,
                 correlations=correlations.result(),

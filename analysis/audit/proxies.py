@@ -12,7 +12,7 @@ from scipy.stats import rankdata
 
 from analysis.ensemble import Ensemble
 from analysis.memorization import memorization
-from analysis.statistics.intervals import interval, resample
+from analysis.statistics.intervals import interval, paired, resample
 
 if TYPE_CHECKING:
     from analysis.audit.ensemble_audit import Audit
@@ -148,6 +148,7 @@ def tail_ranking(
     audits: Mapping[str, Audit],
     *,
     figure: str = "lira_tpr_at_0.1pct",
+    among: ArrayLike | None = None,
     confidence: float = 0.95,
     resamples: int = 1000,
     seed: int = 0,
@@ -158,6 +159,7 @@ def tail_ranking(
         ensembles: Ensembles by recipe_id.
         audits: Their audits by recipe_id.
         figure: The column of the audits that the estimate is compared with.
+        among: The ``cluster_ids`` that the audits' bootstrap draws are paired by; see `analysis.audit`.
         confidence: Level of the interval.
         resamples: How often subset seeds are redrawn; as many as the audits'.
         seed: Seed of the resampling, that of the audits.
@@ -167,7 +169,7 @@ def tail_ranking(
         estimate with ``figure``, and its bootstrap interval over subset seeds, which keeps the recipes. No
         row with fewer than three recipes that have both.
     """
-    tails, risks, drawn = [], [], []
+    tails, risks, drawn, clusters = [], [], [], []
     for recipe_id, ensemble in ensembles.items():
         found = audits[recipe_id]
         risk = found.row.get(figure, np.nan)
@@ -176,7 +178,8 @@ def tail_ranking(
         tail = tail_estimate(ensemble)
         if not np.isfinite(tail).all():
             continue
-        weights = resample(ensemble.clusters, resamples, seed)
+        weights = paired(ensemble.cluster_ids, among, resamples, seed)
+        clusters.append(int(ensemble.clusters.max()) + 1)
         tails.append(float(tail.mean()))
         risks.append(risk)
         drawn.append((weights @ tail / weights.sum(axis=1), found.draws[figure]))
@@ -187,8 +190,7 @@ def tail_ranking(
     x, y = x - x.mean(axis=0), y - y.mean(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         draws = (x * y).sum(axis=0) / np.sqrt((x * x).sum(axis=0) * (y * y).sum(axis=0))
-    clusters = min(int(ensembles[recipe_id].clusters.max()) + 1 for recipe_id in ensembles)
-    ends = interval(draws, clusters, confidence=confidence)
+    ends = interval(draws, min(clusters), confidence=confidence)
     estimate = Correlation(spearman(tails, risks), *ends)
     return pd.DataFrame(
         [{"recipe_id": "", "against": "tail_of_one_replica", **_row(estimate)}], columns=columns

@@ -20,7 +20,7 @@ from analysis.audit.caveats import caveats
 from analysis.audit.ensemble_audit import Audit, Options, audit
 from analysis.audit.jobs import Execute, Job, in_threads
 from analysis.audit.proxies import risk_correlations, tail_ranking
-from analysis.ensemble import Ensemble, load_sweep
+from analysis.ensemble import Ensemble, all_clusters, load_sweep
 from analysis.pareto import front_probability, hypervolume, pareto_front
 from analysis.results import Risk, front_risk, risk_of
 from analysis.statistics.intervals import holm, interval, p_value
@@ -66,6 +66,14 @@ class Results:
         named = ", ".join([*self.audited[:_NAMED], *(["..."] if audited > _NAMED else [])])
         what = f"{audited} recipe{'s' * (audited != 1)}" + (f" ({named})" if audited else "")
         return f"audited {what}, {there} {'was' if there == 1 else 'were'} there"
+
+    @cached_property
+    def among(self) -> NDArray[np.int64]:
+        """The ``cluster_ids`` of all recipes, by which the bootstrap draws of all audits are paired.
+
+        Those of seeds that are only planned too, so that no audit depends on what other recipes have by now.
+        """
+        return all_clusters(self.ensembles.values(), self.manifest.seed_range)
 
     @property
     def confidence(self) -> float:
@@ -175,7 +183,7 @@ class Results:
             return self.audits[recipe_id]
         key = recipe_id, seeds.tobytes()
         if key not in self.restricted:
-            self.restricted[key] = audit(ensemble.restrict(seeds), **self.options)
+            self.restricted[key] = audit(ensemble.restrict(seeds), **self.options, among=self.among)
         return self.restricted[key]
 
     def stacked(self, name: str) -> pd.DataFrame:
@@ -240,7 +248,7 @@ class Results:
         for recipe_id, found in self.audits.items():
             risks = risk_correlations(found.examples, **self.bootstrap)
             parts += [risks.assign(recipe_id=recipe_id), found.correlations]
-        parts.append(tail_ranking(self.ensembles, self.audits, **self.bootstrap))
+        parts.append(tail_ranking(self.ensembles, self.audits, among=self.among, **self.bootstrap))
         return pd.concat(parts, ignore_index=True)[["recipe_id", "against", "correlation", "low", "high"]]
 
     def write(self, store: Store) -> None:
@@ -336,7 +344,8 @@ def audit_sweep(
     found, left = {}, []
     wanted = _wanted(results)
     for key, ensemble in wanted.items():
-        job = Job(ensemble, options, store, key, artefacts.address_of(ensemble, options))
+        address = artefacts.address_of(ensemble, options, results.among)
+        job = Job(ensemble, options, store, key, address, results.among)
         there, problem = artefacts.load(store, key, job.address) if job.address else (None, "")
         if problem:
             results.damaged.append(problem)

@@ -55,6 +55,29 @@ def resample(clusters: ArrayLike, resamples: int, seed: int) -> NDArray[np.float
     return _redrawn(int(clusters.max()) + 1, resamples, seed)[:, clusters]
 
 
+def paired(ids: ArrayLike, among: ArrayLike | None, resamples: int, seed: int) -> NDArray[np.float32]:
+    """`resample` of an ensemble that lacks some of the clusters that others have, paired with theirs.
+
+    All clusters are drawn, and those taken that the ensemble has; a draw then has more or fewer of them. One
+    that has none is drawn again from the ensemble's own.
+
+    Args:
+        ids: ``[R]``, what each unit's cluster is called in all ensembles.
+        among: The clusters of all ensembles, sorted; by default those of ``ids``.
+        resamples: Draws B.
+        seed: Of the draw.
+
+    Returns:
+        float32 ``[B, R]``.
+    """
+    own, clusters = np.unique(ids, return_inverse=True)
+    names = own if among is None else np.unique(among)
+    weights = _redrawn(len(names), resamples, seed)[:, np.searchsorted(names, own)[clusters]]
+    none = ~weights.any(axis=1)
+    weights[none] = resample(clusters, resamples, seed)[none]
+    return weights
+
+
 @lru_cache(maxsize=8)
 def _redrawn(clusters: int, resamples: int, seed: int) -> NDArray[np.float32]:
     """How often each of the clusters is drawn: ``[B, clusters]``. The same few are asked for all the time."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +90,39 @@ def test_an_attack_of_ones_own_is_run_again_when_its_file_changes(
     assert audit_sweep(store, **options).done == "audited 2 recipes (sgd, sam rho=0.1), 0 were there"
 
 
+def test_other_code_audits_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store.at(tmp_path / "sweep")
+    put(store, 2)
+    audit_sweep(store)
+    ours = Path(artefacts.__file__).parents[1]
+    copy = Path(shutil.copytree(ours, tmp_path / "analysis"))
+    assert artefacts.code_of(copy) == artefacts.code_of(ours)
+    artefacts.code_of.cache_clear()
+    with (copy / "statistics" / "intervals.py").open("a") as file:
+        file.write("# other figures\n")
+    assert artefacts.code_of(copy) != artefacts.code_of(ours)
+    monkeypatch.setattr(artefacts, "code_of", lambda _: "other")
+    assert audit_sweep(store).done == "audited 2 recipes (sgd, sam rho=0.1), 0 were there"
+
+
+def test_recipes_that_lack_seeds_are_redrawn_with_the_others(tmp_path: Path) -> None:
+    """The same accuracies by seed: what both have is drawn alike, whatever one of them lacks."""
+    store = Store.at(tmp_path)
+    put(store, 2, seeds=16)
+    context = simulate(range(1), n=60, m=40).context.context_id
+    store.delete(Address(content_id(KNOBS[1]), context, 0, 15).path)
+    for knobs, spans in ((KNOBS[0], [(0, 15)]), (KNOBS[1], [(0, 3), (6, 15)])):
+        for first, last in spans:
+            record = simulate(range(first, last + 1), n=60, m=40, recipe=knobs)
+            record = replace(record, test_accuracy=0.5 + 0.03 * (record.seeds // 2 % 5))
+            write_record(store, Address(content_id(knobs), context, first, last), record)
+    results = audit_sweep(store)
+    one, other = (results.audits[content_id(k)].draws["test_accuracy"] for k in KNOBS[:2])
+    assert np.corrcoef(one, other)[0, 1] > 0.8
+    pair = results.comparisons.set_index("figure").loc["test_accuracy"]
+    assert pair["difference"] == pair["low"] == pair["high"] == 0
+
+
 def test_another_record_is_another_audit(tmp_path: Path) -> None:
     store = Store.at(tmp_path)
     put(store, 2)
@@ -98,4 +133,7 @@ def test_another_record_is_another_audit(tmp_path: Path) -> None:
     assert audit_sweep(store).done == "audited 0 recipes, 2 were there"  # beyond the manifest's seeds
     values = json.loads(store.read("manifest.json")) | {"seeds": 20}
     store.write("manifest.json", json.dumps(values).encode())
-    assert audit_sweep(store).audited == ["sgd"]
+    assert audit_sweep(store).audited == ["sgd", "sam rho=0.1"]  # which lacks some of the seeds from now on
+    record = simulate(range(16, 18), n=60, m=40, recipe=KNOBS[1])
+    write_record(store, Address(content_id(KNOBS[1]), record.context.context_id, 16, 17), record)
+    assert audit_sweep(store).audited == ["sam rho=0.1"]

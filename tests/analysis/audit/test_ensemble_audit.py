@@ -238,6 +238,14 @@ def test_every_risk_has_its_probability_to_be_on_the_front(sweep: Path) -> None:
     assert by_risk["lira_tpr_at_0.01pct"].isna().sum() == unresolved.sum() > 0
 
 
+def test_draws_of_shares_stay_within_0_and_1(sweep: Path) -> None:
+    """What shared shadows and thresholds add to them may lead beyond."""
+    ends = pd.read_parquet(sweep / "results" / "metrics.parquet").query("metric != 'advantage'")
+    for name in ("low", "high", "examples_low", "examples_high"):
+        assert ends[name].dropna().between(0, 1).all()
+    assert (ends.loc[ends["metric"].str.startswith("tpr"), "low"] == 0).any(), "the case occurs"
+
+
 def test_tables_of_a_sweep(sweep: Path) -> None:
     recipes = pd.read_parquet(sweep / "results" / "recipes.parquet")
     assert recipes.columns[:6].tolist() == ["recipe_id", "label", "optimizer", "rho", "noise", "grad_reg"]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -119,6 +121,11 @@ def test_the_tail_ranks_recipes_that_leak_more_and_more() -> None:
     assert table["correlation"][0] == pytest.approx(expected)
     assert table["low"][0] > 0.5
     assert table["high"][0] <= 1
+    left_out = ensembles | {"single": ensembles["0"].restrict(ensembles["0"].seeds[:2])}
+    without = audits | {"single": replace(audits["0"], row={})}
+    pd.testing.assert_frame_equal(
+        tail_ranking(left_out, without, figure="lira_auc", resamples=50), table, check_exact=True
+    )
     few = {k: ensembles[k] for k in ("0", "1")}
     assert tail_ranking(few, audits, figure="lira_auc", resamples=50).empty
     assert tail_ranking(ensembles, audits, figure="rmia_auc", resamples=50).empty

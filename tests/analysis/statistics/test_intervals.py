@@ -10,7 +10,7 @@ from statsmodels.stats.multitest import multipletests
 from analysis.metrics import LEVELS, roc
 from analysis.statistics import exact as exactly
 from analysis.statistics.curves import Curves
-from analysis.statistics.intervals import holm, interval, p_value, resample
+from analysis.statistics.intervals import holm, interval, p_value, paired, resample
 from analysis.statistics.ordered import Ordered, keys_of
 from analysis.statistics.pooled import Pooled
 from trainables.data.subsets import Subsets, draw_members
@@ -139,3 +139,14 @@ def test_thinned_curves_keep_the_exact_figures() -> None:
         assert found["balanced_accuracy"][0] == pytest.approx(exact.balanced_accuracy, abs=2e-4)
         for name, level in LEVELS.items():
             assert found[name][0] == pytest.approx(exact.tpr_at_fpr(level), rel=0.01, abs=1e-12)
+
+
+def test_what_an_ensemble_lacks_does_not_change_the_draws_of_what_it_has() -> None:
+    whole = resample(np.repeat(np.arange(6), 2), 200, 3)
+    np.testing.assert_array_equal(paired([4, 4, 5, 5, 9, 9, 11, 11, 12, 12, 20, 20], None, 200, 3), whole)
+    part = paired([4, 4, 9, 9, 20, 20], [4, 5, 9, 11, 12, 20], 200, 3)
+    drawn = whole[:, [0, 1, 4, 5, 10, 11]]
+    some = drawn.any(axis=1)
+    assert not some.all()
+    np.testing.assert_array_equal(part[some], drawn[some])
+    assert (part[~some].sum(axis=1) == 6).all()
