@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.attacks import registry
-from analysis.audit.ensemble_audit import Audit, Options
+from analysis.audit.outcome import Audit, Options
 from analysis.ensemble import Ensemble
 from trainables.records import RecordFile, content_id
 from trainables.storage import Store

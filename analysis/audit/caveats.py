@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.audit.ensemble_audit import FEW
+from analysis.audit.ledger import FEW
 from analysis.ensemble import Ensemble
 
 FEWEST_TESTS = 100  # examples; with fewer, chance alone moves an accuracy of 95 % by more than 4 points

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from analysis.attacks import registry
 from analysis.audit import artefacts
 from analysis.audit.buckets import influence_table
-from analysis.audit.ensemble_audit import Audit, audit, side_by_side
+from analysis.audit.ensemble_audit import audit, side_by_side
+from analysis.audit.outcome import Audit
 from analysis.audit.proxies import proxy_table
 from analysis.ensemble import Ensemble
 from analysis.results import front_risk

@@ -15,7 +15,7 @@ from analysis.memorization import memorization
 from analysis.statistics.intervals import interval, paired, resample
 
 if TYPE_CHECKING:
-    from analysis.audit.ensemble_audit import Audit
+    from analysis.audit.outcome import Audit
 
 # A single training run shows these of its own members; all rise with the difficulty of an example.
 PROXIES = {

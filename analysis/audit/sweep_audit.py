@@ -17,8 +17,9 @@ from analysis.attacks import registry
 from analysis.audit import artefacts
 from analysis.audit.buckets import bucket_table
 from analysis.audit.caveats import caveats
-from analysis.audit.ensemble_audit import Audit, Options, audit
+from analysis.audit.ensemble_audit import audit
 from analysis.audit.jobs import Execute, Job, in_threads
+from analysis.audit.outcome import Audit, Options
 from analysis.audit.proxies import risk_correlations, tail_ranking
 from analysis.ensemble import Ensemble, all_clusters, load_sweep
 from analysis.pareto import front_probability, hypervolume, pareto_front

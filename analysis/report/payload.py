@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from analysis.audit.ensemble_audit import Options
+from analysis.audit.outcome import Options
 from analysis.report import figures
 from analysis.report.figures.front import front_info
 from analysis.report.figures.panel import BASE, MANTISSAS, PALETTE, SYMBOLS, THEMES, risk_names, short

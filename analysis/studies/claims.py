@@ -40,7 +40,7 @@ from analysis.studies.theory import Setting, simulate
 from trainables.knobs import DEFENCES
 
 if TYPE_CHECKING:
-    from analysis.audit.ensemble_audit import Audit
+    from analysis.audit.outcome import Audit
 
 Row = dict[str, Any]
 

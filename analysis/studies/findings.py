@@ -24,7 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.audit.ensemble_audit import Audit, audit
+from analysis.audit.ensemble_audit import audit
+from analysis.audit.outcome import Audit
 from analysis.ensemble import load_sweep
 from analysis.pareto import pareto_front
 from analysis.results import Tables

@@ -16,7 +16,7 @@ from trainables.knobs import DEFENCES
 from trainables.optimizers.registry import OPTIMIZERS
 
 if TYPE_CHECKING:
-    from analysis.audit.ensemble_audit import Audit
+    from analysis.audit.outcome import Audit
 
 Estimate = tuple[float, float, float]  # with the ends of its interval
 

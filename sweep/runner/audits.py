@@ -19,8 +19,8 @@ from trainables.directory import MANIFEST
 from trainables.storage import Store
 
 if TYPE_CHECKING:
-    from analysis.audit.ensemble_audit import Audit
     from analysis.audit.jobs import Execute, Job
+    from analysis.audit.outcome import Audit
 
 DEATHS = 10  # of a task's processes and nodes before the audit fails
 LOOK_EVERY = 1.0  # seconds between looks at the tasks

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.audit.ensemble_audit import Audit, audit
+from analysis.audit.ensemble_audit import audit
+from analysis.audit.outcome import Audit
 from analysis.audit.proxies import rank_correlation
 from analysis.ensemble import Ensemble
 from analysis.studies.claims import claims_table
