@@ -130,7 +130,7 @@ def chosen_address(address: str | None) -> str:
 def require_head(address: str | None) -> None:
     """Refuse, within seconds, a cluster that cannot be connected to; for before anything else is loaded.
 
-    A process that is connected already asks nothing.
+    A process that is connected to it already asks nothing.
 
     Args:
         address: ``--address``; where it is None, RAY_ADDRESS is meant, and without that no cluster.
@@ -144,7 +144,8 @@ def require_head(address: str | None) -> None:
         meant, source = named, "RAY_ADDRESS"
     import ray
 
-    if meant == "local" or ray.is_initialized():
+    connected_to = ray.get_runtime_context().gcs_address if ray.is_initialized() else None
+    if meant in ("local", connected_to) or (connected_to and meant == "auto"):
         return
     require_listening(meant, source)
     require_welcome(meant, source)

@@ -41,7 +41,8 @@ class Manifest(BaseModel):
     ``data`` says what was made of the data set, with ``notes`` for who reads the figures. ``recipes`` holds
     knobs by recipe_id, in the order of the spec. ``stack``, ``compile``, ``seconds_per_pass``,
     ``seconds_per_replica`` and ``replicas_per_hour`` (of the whole cluster, in the last run that trained) are
-    what was measured where the sweep ran.
+    what was measured where the sweep ran. ``own_code`` holds hashes of the files with models and optimizers
+    of the user's own, as they were when the first replicas were trained.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -60,6 +61,7 @@ class Manifest(BaseModel):
     seconds_per_replica: float | None = None
     replicas_per_hour: float | None = None
     versions: dict[str, str] = {}
+    own_code: dict[str, str] = {}
     hardware: dict[str, Any] = {}
     git: str | None = None
     created: str | None = None

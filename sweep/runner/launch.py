@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from sweep.cluster import chosen_address, require_head, require_local
-from sweep.runner import lease, stopping
+from sweep.runner import lease, own_code, stopping
 from sweep.runner.audits import on_cluster, shown
 from sweep.runner.manifest import replaced
 from sweep.runner.outcome import Trained
@@ -125,6 +125,13 @@ def run(
                 logger.setup()
         context = spec.context(dataset.fingerprint)
         _say_replaced(store, context, console)
+        for name in own_code.changed(context, spec.recipes, read_manifest(store)):
+            console.print(
+                f"[yellow]{escape(name)} has changed[/] since the first replicas of {escape(str(store))} "
+                "were trained; those stay as they are. A new name, or another --out, trains all anew.",
+                soft_wrap=True,
+                highlight=False,
+            )
         with Trainer(spec, store, context, dataset, address, console, held, list(spec.recipes)) as trainer:
             trained = _train(spec, trainer)
             if not trained.fatal:

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from sweep.runner import own_code
 from sweep.spec.grid import reference
 from sweep.spec.schema import SweepSpec
 from trainables.directory import SPEC, Manifest, write_manifest
@@ -75,6 +76,7 @@ def make_manifest(
         first_seed=spec.subsets.first,
         **speed,
         versions=_versions(),
+        own_code=own_code.hashes(context, recipes, previous),
         hardware=dict(hardware),
         git=_git_revision(),
         created=created or time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -143,7 +143,7 @@ class Search:
 
     @property
     def _risk(self) -> str:
-        return f"{self.plan.attack}_advantage"
+        return f"{self.plan.attack.rpartition(':')[2]}_advantage"
 
     def _answer(self, recipe: Recipe) -> tuple[Any, ...]:
         """Return what the study is told: the objectives, or that the recipe could not be trained."""
@@ -159,6 +159,12 @@ class Search:
         from analysis.pareto import pareto_front
 
         left = [r for r in recipes if not np.isnan(self._values[r.recipe_id, stage]).any()]
+        if not left and any(not np.isnan(self._values[r.recipe_id, stage][0]) for r in recipes):
+            raise UserError(
+                f"search.attack: {self.plan.attack!r} has no advantage with "
+                f"{self.plan.replicas[stage]} replicas a recipe; expected an attack "
+                "that gives scores to members and others"
+            )
         if not left:
             raise UserError(
                 "search.space: no recipe of it could be trained; see the sweep's failures/ folder"
@@ -189,9 +195,11 @@ class Search:
 
 
 def _suggest(trial: Any, name: str, value: Any) -> Any:
-    """Return a knob's value: fixed, one of a list, or from a span."""
+    """Return a knob's value: fixed, one of a list, or from a span; of ``options`` each by itself."""
     if isinstance(value, list):
         return value[trial.suggest_categorical(name, list(range(len(value))))]
+    if isinstance(value, Mapping) and name.endswith(".options"):
+        return {key: _suggest(trial, f"{name}.{key}", inner) for key, inner in value.items()}
     if not isinstance(value, Mapping):
         return value
     span = Span.model_validate(value)

@@ -161,6 +161,7 @@ class SweepSpec(Section):
 
     @model_validator(mode="after")
     def _everything_is_known(self) -> SweepSpec:
+        from analysis.attacks.registry import ATTACKS
         from trainables.data.dataset import DATASETS
         from trainables.models import MODELS, complete_model
 
@@ -172,6 +173,10 @@ class SweepSpec(Section):
             raise UserError("grid: [] is empty; expected at least one entry such as {optimizer: sgd}")
         if self.tune_dir is not None:
             located(self.tune_dir, "tune_dir")
+        for i, name in enumerate(self.audit.attacks or []):
+            _known(f"audit.attacks[{i}]", name, ["default", *ATTACKS])
+        if self.search is not None:
+            _known("search.attack", self.search.attack, ATTACKS)
         for i, name in enumerate(self.loggers):
             if name not in LOGGERS:
                 raise UserError(f"loggers[{i}]: {name!r} is not known; {nearest(name, LOGGERS)}")

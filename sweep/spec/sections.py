@@ -106,6 +106,9 @@ class Span(Section):
 
 def _span(value: Any, at: str) -> list[Any]:
     """Return the values to check a knob's space with: its ends, its choices or its one value."""
+    if isinstance(value, Mapping) and at.endswith(".options"):
+        spans = {key: _span(inner, f"{at}.{key}") for key, inner in value.items()}
+        return [{key: values[end] for key, values in spans.items()} for end in (0, -1)]
     if isinstance(value, Mapping):
         try:
             span = Span.model_validate(value)
@@ -120,8 +123,9 @@ class SearchSpec(Section):
 
     ``space`` is like ``grid``: entries of knobs, each with a fixed value, a list of choices or a span
     ``{low, high, log}``. ``recipes`` of them are drawn, ``batch`` at a time, and trained with the first
-    number of ``replicas``; the better share ``keep`` goes on to the next number. Subset seeds are those
-    after the sweep's; the non-dominated recipes join the grid, on the sweep's own seeds.
+    number of ``replicas``; the better share ``keep`` goes on to the next number. Meanwhile recipes train on
+    subset seeds that come after the sweep's own. The non-dominated recipes are then trained again, on the
+    sweep's own seeds, and reported with the grid.
     """
 
     space: list[dict[str, Any]] = Field(min_length=1)

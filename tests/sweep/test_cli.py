@@ -121,7 +121,10 @@ MISTAKES = [
         ["run", "smoke", "--set", "training.augment=[flop]"],
         "augmentation 'flop' is not known; did you mean 'flip'",
     ),
-    (["run", "smoke", "--set", "audit.attacks=[lyra]"], "attack 'lyra' is not known; did you mean 'lira'?"),
+    (
+        ["run", "smoke", "--set", "audit.attacks=[lyra]"],
+        "audit.attacks[0]: 'lyra' is not known; did you mean",
+    ),
     (["run", "smoke", "--set", "search={space: [{optimizer: sgd}], attack: rmi}"], "did you mean 'rmia'?"),
     (["run", "smoke", "--set", "dataset.train_size=1"], "1 training example leaves none for a half"),
     (["run", "smoke", "--set", "grid[1].noise=[3, 3]"], "grid[1]: repeats recipe 'sam rho=0.1 noise=3'"),

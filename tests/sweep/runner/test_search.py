@@ -11,8 +11,9 @@ import pytest
 
 from analysis.pareto import pareto_front
 from sweep import SweepSpec, run
-from sweep.runner.search import require_optuna
+from sweep.runner.search import _suggest, require_optuna
 from sweep.spec.reading import override, read
+from sweep.spec.sections import SearchSpec
 from trainables.errors import UserError
 
 pytest.importorskip("optuna")
@@ -83,6 +84,31 @@ def test_spaces_are_checked_before_anything_runs() -> None:
         spec("search.space=[{optimizer: sam, rho: {low: 1, high: 2, hi: 3}}]")
     with pytest.raises(UserError, match=r"search\.replicas: 5 is odd"):
         spec("search.replicas=[4, 5]")
+
+
+class Asked:
+    """An Optuna trial that takes the last choice and the upper end, and notes the questions."""
+
+    def __init__(self) -> None:
+        self.questions: list[str] = []
+
+    def suggest_categorical(self, name: str, choices: list[int]) -> int:
+        self.questions.append(name)
+        return choices[-1]
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:  # noqa: ARG002
+        self.questions.append(name)
+        return high
+
+
+def test_options_of_an_optimizer_of_ones_own_are_searched_each_by_itself() -> None:
+    space = {"rho": {"low": 0.1, "high": 0.5}, "k": [1, 2], "fixed": 3}
+    trial = Asked()
+    assert _suggest(trial, "0.options", space) == {"rho": 0.5, "k": 2, "fixed": 3}
+    assert trial.questions == ["0.options.rho", "0.options.k"]
+    plan = SearchSpec(space=[{"optimizer": "mine:rule", "options": space}])
+    corners = [knobs["options"] for _, knobs in plan.corners()]
+    assert corners == [{"rho": 0.1, "k": 1, "fixed": 3}, {"rho": 0.5, "k": 2, "fixed": 3}]
 
 
 def test_what_cannot_be_trained_says_so_before_it_is_tried(ray_session: None, tmp_path: Path) -> None:  # noqa: ARG001
