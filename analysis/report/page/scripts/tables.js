@@ -5,7 +5,7 @@ import { csvButton } from "./export.js";
 
 /** Columns are [key, heading, how to show a row]. */
 export function plainTable(name, text, rows, columns) {
-  const cells = (row) => columns.map(([key, , show]) => h("td", { className: typeof row[key] === "number" ? "num" : "" }, show ? show(row) : known(row[key]) ? String(row[key]) : "–"));
+  const cells = (row) => columns.map(([key, label, show]) => h("td", { className: typeof row[key] === "number" ? "num" : "", "data-title": label }, show ? show(row) : known(row[key]) ? String(row[key]) : "–"));
   return [h("div", { className: "head" }, h("h3", {}, text), csvButton(name, () => rows)),
     h("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": text }, h("table", {},
       h("thead", {}, h("tr", {}, columns.map(([, label]) => h("th", { scope: "col" }, label)))),
