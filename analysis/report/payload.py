@@ -115,7 +115,9 @@ def summary(tables: Tables) -> dict[str, Any]:
         "symbols": SYMBOLS,
         "mantissas": MANTISSAS,
         "panels": panels,
-        "ofFigures": {name: column(tables, name) for name in sorted(_named_by(panels, tables))},
+        "ofFigures": {
+            name: column(tables, name) for name in sorted(_named_by(panels, tables) - {*tables.knobs, *shown})
+        },
         "caption": tables.caption,
         "words": TERMS,
         "tables": {name: records(table) for name, table in _shared_tables(tables)},
