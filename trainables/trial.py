@@ -67,6 +67,7 @@ class Progress:
     seconds: float
     on_saved: Callable[[], None] = lambda: None
     urgent: bool = False
+    loaded: bool = False  # whether there was any to go on from
 
     @property
     def every(self) -> float:
@@ -82,11 +83,13 @@ class Progress:
         """Return the saved arrays, or None; unreadable progress counts as none."""
         try:
             with np.load(io.BytesIO(self.store.read(self.path)), allow_pickle=False) as saved:
-                return dict(saved)
+                arrays = dict(saved)
         except FileNotFoundError:
             return None
         except (ValueError, EOFError, zipfile.BadZipFile):
             return None
+        self.loaded = True
+        return arrays
 
     def save(self, arrays: dict[str, Array]) -> None:
         """Keep these arrays in place of the former ones."""
@@ -216,14 +219,16 @@ def _train(block: Block, job: Job, dataset: Any, failed_before: int) -> None:
     job.runtime.use_threads()
     requests, seen = SaveRequests(job.run_id), (False, False)
     last_report, latest = time.monotonic(), {"replicas": 0.0}
+    resumed: float | None = None  # what an earlier run or attempt had trained of the block
     progress = Progress(
         job.store, block.address, job.progress_seconds, lambda: tune.report({**latest, "saved": True})
     )
 
     def on_epoch(done: float, loss: float) -> None:
-        nonlocal last_report, latest, seen
+        nonlocal last_report, latest, resumed, seen
+        resumed = (done if progress.loaded else 0.0) if resumed is None else resumed
         _show(block)  # Ray puts its own title back whenever Tune asks for the next report
-        latest = {"replicas": done, "loss": loss}
+        latest = {"replicas": done, "resumed": resumed, "loss": loss}
         if time.monotonic() - last_report > REPORT_EVERY:
             last_report = time.monotonic()
             asked = requests.asked()
@@ -232,7 +237,9 @@ def _train(block: Block, job: Job, dataset: Any, failed_before: int) -> None:
             tune.report(latest)
 
     figures: dict[str, float] = {}
-    if not job.store.exists(block.address.path):  # else a death between record and report
+    if job.store.exists(block.address.path):  # a death between record and report
+        resumed = float(len(block))
+    else:
         task = Task(Recipe.model_validate(block.knobs), job.context, dataset, job.runtime)
         record = train_task(task, list(block.address.seeds), progress=progress, on_epoch=on_epoch)
         write_record(job.store, block.address, record)
@@ -243,7 +250,7 @@ def _train(block: Block, job: Job, dataset: Any, failed_before: int) -> None:
         }
     if failed_before:
         Failures(job, block).clear()
-    tune.report({"replicas": float(len(block)), "done": True, **figures})
+    tune.report({"replicas": float(len(block)), "resumed": resumed or 0.0, "done": True, **figures})
 
 
 def _show(block: Block) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from math import isfinite
 from typing import Annotated, Any
 
 import typer
@@ -89,6 +92,23 @@ def validated(values: dict[str, Any]) -> Any:
     from sweep.spec.schema import SweepSpec
 
     return SweepSpec.of(values)
+
+
+def print_json(value: Any) -> None:
+    """Print one line of JSON that every parser takes: named tuples are objects, NaN and infinity are null."""
+    print(json.dumps(_plain(value), allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if hasattr(value, "item"):  # a number of NumPy's
+        value = value.item()
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def require_head(address: str | None) -> None:

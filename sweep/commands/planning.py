@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +19,7 @@ from sweep.commands.application import (
     app,
     errors,
     example,
+    print_json,
     raw_spec,
     require_head,
     validated,
@@ -53,7 +53,7 @@ def plan(
 
     found = estimate(validated(values), out, address=address, gpus=gpus, price=price, console=errors)
     if as_json:
-        print(json.dumps(found.to_json()))
+        print_json(found.to_json())
     else:
         _show(Console(highlight=False), found)
 

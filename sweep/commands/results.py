@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +15,7 @@ from sweep.commands.application import (
     app,
     errors,
     example,
+    print_json,
     require_head,
     require_sweep,
     show_code,
@@ -119,7 +119,10 @@ def report(
     if len(directories) > 1 and out is None:
         raise UserError(f"report of {len(directories)} sweeps: expected --out DIR, where their page goes")
     path = str(write_report(directories[0]) if out is None else write_joint_report(directories, out))
-    print(json.dumps({"report": path}) if as_json else path)
+    if as_json:
+        print_json({"report": path})
+    else:
+        print(path)
 
 
 @app.command(**example("flatleak recommend runs/digits --max-risk lira_advantage=0.15"))
@@ -140,7 +143,7 @@ def recommend(
     bounds = dict(map(parse_bound, max_risk))
     advice = choose(Tables.of(directory).recipes, max_risk=bounds, min_accuracy=min_accuracy)
     if as_json:
-        print(json.dumps(advice._asdict() | {"choice": advice.choice._asdict()}, default=_as_dict))
+        print_json(advice)
         return
     print(advice.choice)
     for line in advice.why:
@@ -175,8 +178,7 @@ def export(
 
     require_sweep(directory)
     written = write_figures(directory, format, names=figure)
-    print(json.dumps(written) if as_json else "\n".join(written))
-
-
-def _as_dict(value: Any) -> Any:
-    return value._asdict() if hasattr(value, "_asdict") else value.item()
+    if as_json:
+        print_json(written)
+    else:
+        print("\n".join(written))

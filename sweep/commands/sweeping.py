@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import typer
@@ -17,6 +16,7 @@ from sweep.commands.application import (
     app,
     errors,
     example,
+    print_json,
     raw_spec,
     require_head,
     say_how_to_go_on,
@@ -35,7 +35,7 @@ def run(spec: Spec, out: Out = None, address: Address = None, set_: Set = [], as
 
     outcome = run_sweep(validated(values), out, address=address, console=errors)
     if as_json:
-        print(json.dumps(outcome.to_json()))
+        print_json(outcome.to_json())
     else:
         _conclude(outcome)
     raise typer.Exit(outcome.exit_code)
@@ -50,7 +50,7 @@ def validate(spec: Spec, set_: Set = [], as_json: Json = False) -> None:  # noqa
     names = labels(recipe.knobs for recipe in checked.recipes)
     if as_json:
         recipes = {recipe.recipe_id: recipe.knobs for recipe in checked.recipes}
-        print(json.dumps({"spec": checked.model_dump(mode="json"), "recipes": recipes}))
+        print_json({"spec": checked.model_dump(mode="json"), "recipes": recipes})
         return
     for recipe, label in zip(checked.recipes, names, strict=True):
         print(f"{recipe.recipe_id}  {label}")
@@ -65,7 +65,7 @@ def specs(as_json: Json = False) -> None:
 
     about = {name: str(read(name).get("about", "")) for name in shipped()}
     if as_json:
-        print(json.dumps(about))
+        print_json(about)
         return
     width = max(map(len, about))
     for name, text in about.items():

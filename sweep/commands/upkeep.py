@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 from rich.filesize import decimal
 from rich.markup import escape
 
-from sweep.commands.application import Directory, Json, app, errors, example
+from sweep.commands.application import Directory, Json, app, errors, example, print_json
 
 
 @app.command(**example("flatleak prune runs/digits --yes"))
@@ -29,7 +28,7 @@ def prune(
     store = as_store(directory)
     found = pruning.prune(store) if yes else pruning.unnamed(store)
     if as_json:
-        print(json.dumps({"files": [asdict(file) for file in found], "deleted": yes}))
+        print_json({"files": [asdict(file) for file in found], "deleted": yes})
         return
     for file in found:
         print(f"{file.path}  {decimal(file.bytes)}  {file.why}")
@@ -59,7 +58,7 @@ def merge(
     for line in done.differences:
         errors.print(f"[yellow]versions:[/] {escape(line)}", soft_wrap=True)
     if as_json:
-        print(json.dumps(done.to_json()))
+        print_json(done.to_json())
         return
     kept = f", {done.repeated} were there already" if done.repeated else ""
     errors.print(

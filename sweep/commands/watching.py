@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from sweep.commands.application import Directory, Json, app, errors, example
+from sweep.commands.application import Directory, Json, app, errors, example, print_json
 
 
 @app.command(**example("flatleak status runs/digits --watch"))
@@ -26,7 +25,7 @@ def status(
 
     store = as_store(directory)
     if as_json:
-        print(json.dumps(look.status(store).to_json()))
+        print_json(look.status(store).to_json())
     else:
         look.show(Console(), store, watch=watch)
 
@@ -57,7 +56,7 @@ def monitor(
             soft_wrap=True,
         )
     if as_json:
-        print(json.dumps({"prometheus": str(made.prometheus), "provisioning": str(made.provisioning)}))
+        print_json({"prometheus": str(made.prometheus), "provisioning": str(made.provisioning)})
         return
     for name, command in made.commands.items():
         print(f"{name}: {command}")

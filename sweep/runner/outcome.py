@@ -18,6 +18,7 @@ class Trained:
     interrupted: bool = False
     fatal: str | None = None
     set_aside: tuple[str, ...] = ()
+    per_hour: float | None = None  # replicas trained an hour; what an earlier run had trained does not count
 
     @property
     def replicas_there(self) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
@@ -96,10 +95,9 @@ class Trainer:
         self._write_manifest(speed)
         blocks = self._cut(stock, by_id, speed, cluster)
         self._say(self._outlook(stock, by_id, speed, cluster))
-        begin = time.monotonic()
         trained = self._fit(blocks, stock, by_id, speed)
         if trained.trained and not trained.fatal:  # a storage that takes no files takes no manifest either
-            self._write_manifest(speed, trained.trained * 3600 / (time.monotonic() - begin))
+            self._write_manifest(speed, trained.per_hour)
         return trained
 
     def _connect(self) -> Cluster:
@@ -323,6 +321,7 @@ class Trainer:
         return Trained(
             replicas=stock.done.size,
             present=present,
+            per_hour=3600 * tally.rate,
             trained=sum(len(b) for i, b in enumerate(blocks) if i in tally.finished - tally.failed),
             failed=tuple(blocks[i] for i in sorted(tally.failed)),
             interrupted=len(tally.finished) < len(blocks) and not watch.fatal,

@@ -30,22 +30,45 @@ LINE_EVERY = 30.0  # seconds between lines where the output is no terminal
 
 
 class Tally:
-    """What has happened to each block. ``replicas[i]``: trained ones of block i, fractions included."""
+    """What has happened to each block.
+
+    ``replicas[i]``: trained ones of block i, fractions included. ``resumed[i]``: those of them that were
+    trained before this run; no rate counts them.
+    """
 
     def __init__(self, blocks: Sequence[Block], seconds: Mapping[str, float]) -> None:
         self.blocks = blocks
         self.started = time.monotonic()
         self.replicas = [0.0] * len(blocks)
+        self.resumed: dict[int, float] = {}
         self.finished: set[int] = set()
         self.failed: set[int] = set()
         self._seen = deque([(self.started, 0.0)])
         self._cost = [seconds[block.address.recipe_id] for block in blocks]
         self.total = sum(len(block) for block in blocks)
 
+    def report(self, block: int, replicas: float, resumed: float | None) -> None:
+        """Note what a trial says of its block.
+
+        Args:
+            block: Its index.
+            replicas: Trained ones, fractions included.
+            resumed: As many as it went on from; None where that is not known yet. The first attempt of a run
+                tells what an earlier run trained; a later attempt goes on from work of this one.
+        """
+        self.replicas[block] = replicas
+        if resumed is not None:
+            self.resumed.setdefault(block, resumed)
+
+    @property
+    def own(self) -> list[float]:
+        """Replicas of each block that were trained in this run, fractions included."""
+        return [max(r - self.resumed.get(i, 0.0), 0.0) for i, r in enumerate(self.replicas)]
+
     @property
     def trained(self) -> float:
         """Replicas trained in this run, unfinished ones by their share."""
-        return sum(self.replicas)
+        return sum(self.own)
 
     @property
     def rate(self) -> float:
@@ -70,7 +93,7 @@ class Tally:
     @property
     def time_left(self) -> float | None:
         """Seconds at the speed so far, recipes weighted by their cost; None before anything is known."""
-        work = sum(c * r for c, r in zip(self._cost, self.replicas, strict=True))
+        work = sum(c * r for c, r in zip(self._cost, self.own, strict=True))
         left = sum(
             c * (len(b) - r)
             for i, (c, b, r) in enumerate(zip(self._cost, self.blocks, self.replicas, strict=True))
@@ -138,7 +161,7 @@ class Watch(LocalCallback, Stopper):
     def on_trial_result(self, *_: Any, **event: Any) -> None:
         """Note how far the block is, whether its progress is saved, and what failed."""
         block, result = _block(event), event["result"]
-        self.tally.replicas[block] = result.get("replicas", 0.0)
+        self.tally.report(block, result.get("replicas", 0.0), result.get("resumed"))
         (self._unsaved.discard if "saved" in result else self._unsaved.add)(block)
         self.fatal = result.get("fatal", self.fatal)
         if result.get("failed"):
@@ -296,8 +319,12 @@ class Bar(LocalCallback):
         self._update()
         if not animates(self._console) and time.monotonic() - self._last_line > LINE_EVERY:
             self._last_line = time.monotonic()
-            done, total = self._present + int(self._tally.trained), self._present + self._tally.total
+            done, total = self._done, self._present + self._tally.total
             self._console.print(f"{done}/{total} replicas, {summary(self._tally)}")
 
     def _update(self) -> None:
-        self._progress.update(self._task, completed=self._present + int(self._tally.trained))
+        self._progress.update(self._task, completed=self._done)
+
+    @property
+    def _done(self) -> int:
+        return self._present + int(sum(self._tally.replicas))

@@ -260,7 +260,11 @@ def test_a_finished_sweep_answers_every_command(
     assert Path(out.strip()) == tmp_path / "both/report.html"
     _, out, _ = flatleak("recommend", str(sweep), "--max-risk", "lira_auc=1", "--json")
     best = table.loc[table["test_accuracy"].idxmax()]
-    assert json.loads(out)["choice"]["recipe_id"] == best["recipe_id"]
+    advice = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert advice["choice"]["recipe_id"] == best["recipe_id"]
+    following = table.drop(best.name).sort_values("test_accuracy", ascending=False)
+    assert [choice["label"] for choice in advice["following"]] == following["label"].tolist()
+    assert all(len(choice["accuracy"]) == len(choice["risk"]) == 3 for choice in advice["following"])
     code, _, err = flatleak("recommend", str(sweep))
     assert code == 2
     assert err.count("\n") == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -143,3 +144,31 @@ def test_another_full_disk_is_an_attempt_that_failed(fails: Any, tmp_path: Path)
 def test_what_diverges_is_given_up_at_once(fails: Any) -> None:
     (report,) = fails(Diverged("loss is nan"))
     assert report["reason"] == "Diverged"
+
+
+@pytest.mark.parametrize(("saved", "resumed"), [(False, 0.0), (True, 2.5)])
+def test_a_trial_tells_what_it_went_on_from(
+    saved: bool, resumed: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray")
+    from ray import tune
+
+    from trainables import training
+    from trainables.engine import task
+
+    def train(_: Any, seeds: list[int], *, progress: Progress, on_epoch: Any) -> Any:
+        progress.load()
+        on_epoch(2.5, 0.1)
+        on_epoch(float(len(seeds)), 0.1)
+        return SimpleNamespace(final_loss=np.zeros(4), test_accuracy=np.ones(4))
+
+    reported: list[dict[str, Any]] = []
+    monkeypatch.setattr(tune, "report", reported.append)
+    monkeypatch.setattr(task, "Task", lambda *_: None)
+    monkeypatch.setattr(training, "train_task", train)
+    for name in ("_show", "write_record"):
+        monkeypatch.setattr(module, name, lambda *_: None)
+    if saved:
+        Progress(Store.at(tmp_path), ADDRESS, 60.0).save({"state": np.zeros(1)})
+    trial({"block": 0}, job(tmp_path), None)
+    assert [(r["replicas"], r["resumed"], r["done"]) for r in reported] == [(4.0, resumed, True)]

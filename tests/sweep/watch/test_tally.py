@@ -53,6 +53,24 @@ def test_lost_nodes_are_not_though_ray_finds_them_lost_later(
         assert watch.deaths(0) == 1
 
 
+def test_what_an_earlier_run_trained_counts_for_no_rate(watch: Watch) -> None:
+    tally = watch.tally
+    tally.started -= 10
+
+    def report(**result: float) -> None:
+        watch.on_trial_result(trial=SimpleNamespace(config={"block": 0}), result=result)
+
+    report(replicas=0.0)
+    report(replicas=3.0, resumed=2.0)
+    assert (tally.trained, sum(tally.replicas)) == (1.0, 3.0)
+    assert tally.rate == pytest.approx(1 / 10, rel=0.01)
+    assert tally.time_left == pytest.approx(10, rel=0.01)  # for one replica, as for the last one
+    tally.replicas[0] = 0.0  # an attempt failed, the next goes on from what this run saved
+    assert tally.trained == 0
+    report(replicas=3.5, resumed=3.0)
+    assert tally.trained == 1.5
+
+
 def test_time_left_weighs_recipes_by_their_cost() -> None:
     blocks = [Block({}, Address(i * 12, "0" * 12, 0, 3), "sgd") for i in "ab"]
     tally = Tally(blocks, {"a" * 12: 1.0, "b" * 12: 3.0})
