@@ -58,9 +58,10 @@ class Attack:
     ``signals`` is the Ensemble, for its `signal`, `labels_train` and `labels_test`. ``decides``: scores above
     0 mean "member". ``queries``: how many queries an example it needs. ``population``: needs test examples.
     ``shadows``: all targets' scores on an example err together with its shadows, which intervals must hold;
-    costs one more run. ``rule``: likewise with the thresholds of this rule, whose scores the attack gives.
-    ``replicas``: with fewer it has no scores. ``risk``: ``(signals, targets[S, R]) -> [S, n]``, the AUC on
-    each example over sets of targets, where that of the scores is biased. ``default``: part of every audit.
+    costs one more run. ``prior``: they err together on all examples; costs 16 more runs. ``rule``: likewise
+    with the thresholds of this rule, whose scores the attack gives. ``replicas``: with fewer, no scores.
+    ``risk``: ``(signals, targets[S, R]) -> [S, n]``, the AUC on each example over sets of targets, where that
+    of the scores is biased. ``default``: part of every audit.
     """
 
     function: Function
@@ -68,6 +69,7 @@ class Attack:
     queries: int = 1
     population: bool = False
     shadows: bool = False
+    prior: bool = False
     rule: Rule | None = None
     replicas: int = 1
     risk: Risk | None = None
@@ -184,10 +186,10 @@ ATTACKS: dict[str, Attack] = {
         _lira(variance="per_example", online=False), default=False, replicas=OTHERS
     ),
     "lira_offline_pooled": Attack(_lira(variance="pooled", online=False), default=False, replicas=OTHERS),
-    "bavaria": Attack(_bavaria(), shadows=True, default=False, replicas=OTHERS, risk=_bavaria_risk()),
+    "bavaria": Attack(_bavaria(), prior=True, default=False, replicas=OTHERS, risk=_bavaria_risk()),
     "bavaria_gaussian": Attack(
         _bavaria(predictive="gaussian"),
-        shadows=True,
+        prior=True,
         default=False,
         replicas=OTHERS,
         risk=_bavaria_risk(predictive="gaussian"),

@@ -22,7 +22,7 @@ from analysis.ensemble import Ensemble
 from trainables.records import RecordFile, content_id
 from trainables.storage import Store
 
-FORMAT = 3
+FORMAT = 4
 _PACKAGES = ("attacks", "audit", "statistics")  # whose code finds the figures, with that of
 _MODULES = ("ensemble", "epsilon", "influence", "memorization", "metrics", "results")
 _TABLES = ("metrics", "examples", "roc", "scores", "correlations", "influence", "growth")

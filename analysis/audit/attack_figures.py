@@ -16,6 +16,7 @@ from analysis.metrics import LEVELS, OperatingPoint, operating_point
 from analysis.statistics.curves import decided, visible
 from analysis.statistics.intervals import resample
 from analysis.statistics.pooled import Pooled
+from analysis.statistics.prior_noise import Rerun
 from analysis.statistics.shadow_noise import Noise, halves_of, shared_noise
 from analysis.statistics.threshold_noise import Relearnt
 from trainables.errors import UserError
@@ -100,7 +101,11 @@ def _noise(ledger: Ledger, name: str, attack: registry.Attack) -> Callable[..., 
     """Return what draws the noise that all targets share, of figures on all examples or on some."""
     options, clusters = ledger.options, ledger.ensemble.clusters
     halves = halves_of(name, attack, ledger.ensemble) if attack.shadows else []
-    relearnt = None
+    relearnt, rerun = None, None
+    if attack.prior and ledger.clusters > 3:
+        canaries = ledger.ensemble.canaries
+        asked = [None, canaries] if len(canaries) else [None]
+        rerun = Rerun(name, attack, ledger.ensemble, asked, options.seed)
     if attack.rule and ledger.clusters > 3:  # else a half would be a single cluster
         signal, labels = attack.rule.signal(ledger.ensemble), attack.rule.classes(ledger.ensemble)
         relearnt = Relearnt(signal, ledger.members, labels, clusters, options.seed)
@@ -109,6 +114,8 @@ def _noise(ledger: Ledger, name: str, attack: registry.Attack) -> Callable[..., 
         thresholds = pooled.thinned.thresholds
         if relearnt:
             return relearnt.noise(pooled.by_target, pooled.calls, thresholds, options.resamples, columns)
+        if rerun:
+            return rerun.noise(pooled.by_target, thresholds, options.resamples, columns)
         if halves:
             part = [half.on(columns) for half in halves]
             return shared_noise(part, thresholds, options.resamples, options.seed)

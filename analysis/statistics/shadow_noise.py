@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.attacks import registry
 from analysis.ensemble import Ensemble
+from analysis.metrics import Roc
 from analysis.statistics.curves import CLOSE, Curves
 from analysis.statistics.intervals import resample
 
@@ -120,3 +121,22 @@ def _redrawn(
     parts = [part.figures() for part in rates]
     figures = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return figures, np.concatenate([part.tpr - part.fpr for part in rates])
+
+
+def gap_at(curve: Roc, thresholds: Floats) -> Floats:
+    """TPR - FPR of a curve at each threshold."""
+    at = np.searchsorted(-curve.thresholds, -thresholds, side="right") - 1
+    return np.asarray((curve.tpr - curve.fpr)[at])
+
+
+def beyond(anew: Floats, held: Floats, factor: float = 1.0) -> Floats:
+    """Differences of halves ``[S, ...]`` scaled to what their variance exceeds that with held scores by.
+
+    Args:
+        anew: (Figure of one half - figure of the other) / 2, each half judged by itself.
+        held: The same with the scores of all replicas.
+        factor: Of the excess variance.
+    """
+    whole, fixed = (anew**2).mean(axis=0), (held**2).mean(axis=0)
+    share = np.divide(whole - fixed, whole, out=np.zeros_like(whole), where=whole > fixed)
+    return np.asarray(np.nan_to_num(anew * np.sqrt(factor * share)))

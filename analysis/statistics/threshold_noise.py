@@ -13,7 +13,7 @@ from analysis.metrics import Roc
 from analysis.statistics import exact
 from analysis.statistics.curves import CLOSE, CLOSE_OF_ALL, Curves, decided
 from analysis.statistics.ordered import BEYOND, Ordered, cuts_of, keys_of
-from analysis.statistics.shadow_noise import Noise
+from analysis.statistics.shadow_noise import Noise, beyond, gap_at
 
 _SPLITS = 64  # in halves; more would not make the variance of 32 clusters surer
 # Sums vary by 1/N, so D has the variance that they have on all N scores. What thresholds add falls slower:
@@ -95,7 +95,7 @@ class Relearnt:
             one, other = self._roc(tables, split, rows), self._roc(tables, split, ~rows)
             for (name, a), b in zip(_figures(one).items(), _figures(other).values(), strict=True):
                 drawn.setdefault(name, []).append((a - b) / 2)
-            gaps.append((_gap(one, thresholds) - _gap(other, thresholds)) / 2)
+            gaps.append((gap_at(one, thresholds) - gap_at(other, thresholds)) / 2)
         halves = [rows.astype(np.float32) for rows in (self.first, ~self.first)]
         one_held, other_held = (held.rates(rows) for rows in halves)
         ours, theirs = (
@@ -107,8 +107,8 @@ class Relearnt:
         mixed = np.random.default_rng([self.seed, *self.first.shape]).normal(size=(resamples, _SPLITS))
         mixed /= np.sqrt(_SPLITS)
         return Noise(
-            {name: mixed @ _missing(np.array(values), fixed[name]) for name, values in drawn.items()},
-            mixed @ _missing(np.array(gaps), fixed_gap),
+            {name: mixed @ beyond(np.array(values), fixed[name], _SLOWER) for name, values in drawn.items()},
+            mixed @ beyond(np.array(gaps), fixed_gap, _SLOWER),
             CLOSE if len(self._classes) > 1 else CLOSE_OF_ALL,
         )
 
@@ -177,16 +177,3 @@ def _figures(curve: Roc) -> dict[str, float]:
     """Return all figures of a ROC, and the rates of what scores above 0."""
     at = int((curve.thresholds > 0).sum()) - 1
     return curve.figures() | {"tpr": float(curve.tpr[at]), "fpr": float(curve.fpr[at])}
-
-
-def _gap(curve: Roc, thresholds: Floats) -> Floats:
-    """Return TPR - FPR at each threshold."""
-    at = np.searchsorted(-curve.thresholds, -thresholds, side="right") - 1
-    return np.asarray((curve.tpr - curve.fpr)[at])
-
-
-def _missing(relearnt: Floats, held: Floats) -> Floats:
-    """Return differences ``[S, ...]`` scaled to the variance that they have with relearnt thresholds only."""
-    whole, fixed = (relearnt**2).mean(axis=0), (held**2).mean(axis=0)
-    share = np.divide(whole - fixed, whole, out=np.zeros_like(whole), where=whole > fixed)
-    return np.asarray(np.nan_to_num(relearnt * np.sqrt(_SLOWER * share)))
