@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import roc_auc_score
 
-from analysis.metrics import LEVELS, Roc
+from analysis.metrics import LEVELS, Roc, roc
 from analysis.statistics.curves import Curves, Rates, decided, visible
 
 R, N = 6, 80
@@ -109,3 +109,16 @@ def test_points_that_are_left_out_lie_on_the_lines_between_those_that_are_kept(
 def test_a_straight_line_is_its_two_ends() -> None:
     line = np.linspace(0, 1, 500)
     assert visible(Roc(line, line, line[::-1])).tolist() == [0, 499]
+
+
+def test_thinned_roc_moves_no_point() -> None:
+    rng = np.random.default_rng(0)
+    members = rng.random(20_000) < 0.5
+    for scores in (rng.normal(size=20_000) + members, np.round(rng.normal(size=20_000) + members)):
+        curve = roc(scores, members)
+        kept = visible(curve)
+        moved = np.abs(np.interp(curve.fpr, curve.fpr[kept], curve.tpr[kept]) - curve.tpr)
+        # Vertical steps: interpolation reads their upper end, and all of them are kept.
+        top = np.append(np.diff(curve.fpr) > 0, True)
+        assert moved[top].max() <= 1e-3 + 1e-9
+        assert len(kept) < 1500
