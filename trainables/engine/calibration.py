@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
+from trainables.engine.capture import warn_once
+from trainables.engine.compilation import compiler_fault
 from trainables.engine.lanes import make_stack
 from trainables.engine.memory import memory_of, out_of_memory
 from trainables.engine.networks import DenseNetwork
@@ -88,7 +90,11 @@ def calibrate(task: Task, replicas: int, share: float = 1.0) -> Calibration:
     found = timed_stack(plain, given) if isinstance(given, int) else fastest_stack(plain, replicas, share)
     mode = task.runtime.compile
     if mode == "auto":
-        mode = "default" if compiling_pays(task, found.seconds_per_replica * replicas) else None
+        pays = compiling_pays(task, found.seconds_per_replica * replicas)
+        fault = compiler_fault(task.device.type) if pays else None
+        if fault:
+            warn_once(f"networks are not compiled: {fault}")
+        mode = "default" if pays and not fault else None
     return replace(found, compile=mode)
 
 

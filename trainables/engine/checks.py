@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -82,8 +83,15 @@ def _check_recipe(recipe: Recipe, module: nn.Module, dataset: Dataset, name: str
         raise UserError(f"augment {list(recipe.augment)}: the data are a table; only images can be augmented")
     check_model(recipe, module)
     definite(recipe, size)
+    private = find_optimizer(recipe.optimizer).private
+    if private and recipe.delta and recipe.delta >= 1 / size:
+        warnings.warn(
+            f"recipe {recipe.label!r}: delta {recipe.delta:g} lets one of a replica's {size} examples be "
+            f"given away whole; expected less than {1 / size:.1g}",
+            stacklevel=2,
+        )
     fewest = min(*batch_sizes(size, recipe.batch_size), recipe.m or size)
-    if fewest == 1 and not find_optimizer(recipe.optimizer).private:
+    if fewest == 1 and not private:
         _tried(name, module.train(), 1, shape)  # BatchNorm may have nothing to take deviations of
 
 

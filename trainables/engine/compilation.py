@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, Literal, get_args
 
 from trainables.errors import UserError
@@ -52,3 +52,15 @@ def compiled(function: Callable[..., Any], mode: str, device: str = "cpu") -> Ca
             raise UserError(f"compile {mode!r}: torch cannot compile this model here: {reason}") from error
 
     return call
+
+
+@cache
+def compiler_fault(device: str) -> str | None:
+    """Compile next to nothing; return in one line why that fails on a device, or None where it does not."""
+    import torch
+
+    try:
+        torch.compile(lambda x: torch.sin(x) + 1)(torch.zeros(8, device=device))
+    except Exception as error:  # whatever a compiler that is missing or broken raises
+        return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return None

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._inductor import config as inductor
 
 from trainables import Recipe, train_replicas
-from trainables.engine.compilation import compiled
+from trainables.engine.calibration import calibrate
+from trainables.engine.compilation import compiled, compiler_fault
 from trainables.engine.runtime import Runtime
 from trainables.engine.stack import Stack
 from trainables.engine.task import make_task
@@ -63,9 +65,24 @@ def test_what_is_written_out_is_left_as_it_is() -> None:
 
 
 @pytest.mark.usefixtures("cache")
-def test_mistakes_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mistakes_are_one_line() -> None:
     with pytest.raises(UserError, match=r"^compile 'defualt' is not known; did you mean 'default'\?$"):
         train_replicas(SAM, SMALL, "cnn", [0, 1], compile="defualt")
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "/no/compiler"))
-    with pytest.raises(UserError, match=r"^compile 'default': torch cannot compile .*No working C\+\+.*$"):
+    refused = pytest.raises(
+        UserError, match=r"^compile 'default': torch cannot compile .*No working C\+\+.*$"
+    )
+    with inductor.patch({"cpp.cxx": (None, "/no/compiler")}), refused:
         compiled(lambda x: torch.sin(x) + 1, "default")(torch.ones(3))
+
+
+@pytest.mark.usefixtures("cache")
+def test_what_is_compiled_only_where_it_pays_is_not_where_there_is_no_compiler(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("trainables.engine.calibration.compiling_pays", lambda *_: True)
+    task = make_task(SAM, SMALL, "cnn", runtime=Runtime(stack=1))
+    compiler_fault.cache_clear()
+    told = pytest.warns(UserWarning, match=r"^networks are not compiled: .*No working C\+\+")
+    with inductor.patch({"cpp.cxx": (None, "/no/compiler")}), told:
+        assert calibrate(task, 1).compile is None
+    compiler_fault.cache_clear()

@@ -17,6 +17,7 @@ from torch import nn
 
 from trainables import Recipe, train_replicas
 from trainables.engine.networks import make_network
+from trainables.engine.task import make_task
 from trainables.errors import UserError
 from trainables.optimizers.gradient_rules import Params, Step
 from trainables.optimizers.losses import objective
@@ -214,6 +215,17 @@ def test_records_of_private_training_hold_epsilon_and_the_recipe_as_given() -> N
     np.testing.assert_array_equal(record.delta, [1e-5, 1e-5])
     assert record.recipe == recipe.knobs
     assert np.isfinite(record.test.margin).all()
+
+
+@pytest.mark.parametrize("delta", [1e-2, 1e-3])
+def test_a_delta_that_gives_an_example_away_is_said(delta: float) -> None:
+    data = {"name": "digits", "train_size": 400, "test_size": 50}
+    recipe = Recipe(**DPSGD, delta=delta)
+    told = pytest.warns(
+        UserWarning, match="delta 0.01 lets one of a replica's 200 examples be given away whole"
+    )
+    with told if delta > 1 / 200 else nullcontext():
+        make_task(recipe, data, {"name": "mlp", "hidden": [4]})
 
 
 def test_batch_norm_is_refused_with_the_remedy() -> None:
