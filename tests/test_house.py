@@ -1,4 +1,4 @@
-"""The house: which room may import which, no circles, and a line in docs/architecture.md for every module."""
+"""The house: which room may import which, no circles, every module in docs/architecture.md and tested."""
 
 from __future__ import annotations
 
@@ -88,3 +88,44 @@ def test_architecture_has_a_line_for_every_module() -> None:
             named.add(room + line.split("`")[1])
     there = {str(file.relative_to(ROOT)) for file in FILES if file.name != "__init__.py"}
     assert named == there, "python docs/modules.py writes the list anew"
+
+
+TESTS = ROOT / "tests"
+# Modules whose tests stand elsewhere, and where: commands are tried as a user types them, and what training
+# did is told by the run that counts it.
+TESTED_IN = {
+    "sweep/commands": TESTS / "sweep" / "test_cli.py",
+    "sweep/runner/outcome.py": TESTS / "sweep" / "runner" / "test_launch.py",
+}
+WHOLE = ("docs", "end_to_end", "gpu", "helpers")  # of whole sweeps, documents and devices
+
+
+def _mirror(path: Path) -> Path:
+    """The test file of a module or a package, at the same place below ``tests``."""
+    return TESTS / path.parent / f"test_{path.stem}.py"
+
+
+def _has_logic(file: Path) -> bool:
+    """Whether a module defines a function or a class; others hold constants."""
+    body = ast.parse(file.read_text(encoding="utf-8")).body
+    return any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) for node in body)
+
+
+def test_every_module_has_a_test_file_of_its_name() -> None:
+    untested = []
+    for file in (file for file in FILES if file.name != "__init__.py" and _has_logic(file)):
+        path = file.relative_to(ROOT)
+        elsewhere = [TESTED_IN[str(place)] for place in (path, path.parent) if str(place) in TESTED_IN]
+        if not any(test.is_file() for test in [_mirror(path), *elsewhere]):
+            untested.append(f"{path} has no {_mirror(path).relative_to(ROOT)}")
+    assert not untested, "\n".join(untested)
+
+
+def test_every_test_file_is_of_a_module_or_a_package() -> None:
+    packages = {file.parent for file in FILES if file.name == "__init__.py"}
+    mirrored = {_mirror(path.relative_to(ROOT)) for path in {*FILES, *packages}}
+    own = [file for file in TESTS.rglob("test_*.py") if file.relative_to(TESTS).parts[0] not in WHOLE]
+    strange = {str(file.relative_to(ROOT)) for file in own if file.parent != TESTS} - {
+        str(file.relative_to(ROOT)) for file in mirrored
+    }
+    assert not strange, f"no module or package of that name: {', '.join(sorted(strange))}"
