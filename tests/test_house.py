@@ -91,10 +91,11 @@ def test_architecture_has_a_line_for_every_module() -> None:
 
 
 TESTS = ROOT / "tests"
-# Modules whose tests stand elsewhere, and where: commands are tried as a user types them, and what training
-# did is told by the run that counts it.
+# Modules whose tests stand elsewhere, and where: commands are tried as a user types them, outcomes by what
+# fills them.
 TESTED_IN = {
     "sweep/commands": TESTS / "sweep" / "test_cli.py",
+    "analysis/audit/outcome.py": TESTS / "analysis" / "audit" / "test_ensemble_audit.py",
     "sweep/runner/outcome.py": TESTS / "sweep" / "runner" / "test_launch.py",
 }
 WHOLE = ("docs", "end_to_end", "gpu", "helpers")  # of whole sweeps, documents and devices
