@@ -30,7 +30,8 @@ def pace(figures: Mapping[str, Any]) -> list[str]:
         named = " and ".join(f"{count:g} {name}" for name, count in gpus.items() if count)
         parts.append(_count(len(nodes), "node") + (f" with {named}" if named else ""))
     if figures.get("trials_per_gpu"):
-        parts.append(f"{figures['trials_per_gpu']:.3g} trials a GPU")
+        trials = figures["trials_per_gpu"]
+        parts.append(f"{trials:.3g} {'trial' if trials == 1 else 'trials'} a GPU")
     if figures.get("rate_now") is not None:
         now, mean = (3600 * (figures.get(key) or 0.0) for key in ("rate_now", "rate"))
         parts.append(f"{_number(now)} replicas an hour now, {_number(mean)} on average")

@@ -132,7 +132,7 @@ def outlook(there: int, missing: int, seconds: float | None, slots: int | None) 
     line = f"{there} replicas there, {missing} missing"
     if missing:
         line += f"; wall time: {'unknown' if seconds is None else f'about {age(seconds)}'}"
-        line += f", {slots} trials at once" if slots else ""
+        line += f", {slots} {'trial' if slots == 1 else 'trials'} at once" if slots else ""
     return line
 
 

@@ -231,7 +231,8 @@ class Trainer:
         costs = [(speed.replica(by_id[recipe_id]), count) for recipe_id, count in counts if count]
         seconds = max(sum(cost * count for cost, count in costs) / slots, max(cost for cost, _ in costs))
         known = seconds if speed.seconds_per_pass else None
-        return outlook(stock.done.size - stock.missing, stock.missing, known, slots)
+        fits = cluster.most_on_a_node(self._demand)
+        return outlook(stock.done.size - stock.missing, stock.missing, known, slots if fits else None)
 
     def _cut(
         self, stock: Inventory, by_id: Mapping[str, Recipe], speed: Speed, cluster: Cluster
