@@ -112,7 +112,8 @@ def require_welcome(address: str, source: str) -> None:
 def _words(problem: str, answer: dict[str, str]) -> str:
     if problem == "no Ray":
         return (
-            "no Ray runs on this machine; start one with `ray start --head`, or leave the address out to run in here"
+            "no Ray runs on this machine; start one with `ray start --head`, or leave the address out "
+            "to run in here"
         )
     if problem == "no head":
         return (
