@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
 from typing import Any
 
 TAIL = 1 << 16  # bytes of a file's end that are read first; a smaller file is read whole
@@ -14,10 +15,13 @@ class Remote:
 
     Args:
         file: of pyarrow, open for random access.
+        patiently: calls a read, again where that is worth it.
     """
 
-    def __init__(self, file: Any) -> None:
-        self._file = file
+    def __init__(
+        self, file: Any, patiently: Callable[[Callable[[], Any]], Any] = lambda read: read()
+    ) -> None:
+        self._file, self._patiently = file, patiently
         self.size = int(file.size())
         self.tail_start = max(0, self.size - TAIL)
         self._tail = bytes(file.read_at(self.size - self.tail_start, self.tail_start))
@@ -26,7 +30,7 @@ class Remote:
         """Return the bytes from ``start`` to ``end``: one request, none within the file's end."""
         if start >= self.tail_start:
             return self._tail[start - self.tail_start : end - self.tail_start]
-        return bytes(self._file.read_at(end - start, start))
+        return bytes(self._patiently(lambda: self._file.read_at(end - start, start)))
 
 
 class Ranges(io.RawIOBase):

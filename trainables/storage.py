@@ -167,7 +167,7 @@ class Store:
             FileNotFoundError: there is no such file.
         """
         filesystem, where = self._locate(path)
-        return _patiently(lambda: Remote(filesystem.open_input_file(where)))
+        return _patiently(lambda: Remote(filesystem.open_input_file(where), _patiently))
 
     def read(self, path: str) -> bytes:
         """Return the whole content of a file.

@@ -14,6 +14,8 @@ from sweep.runner.plan import take_stock
 from sweep.watch.status import status
 from tests.helpers.servers import S3, counting
 from tests.helpers.simulated_records import simulate
+from trainables import storage
+from trainables.ranges import Remote
 from trainables.records import Address, RecordFile, content_id, write_record
 from trainables.storage import Store
 
@@ -79,3 +81,29 @@ def test_only_the_signal_that_is_asked_for_is_read(far) -> None:
     expected = simulate(range(BLOCK), n=1500, m=500)
     np.testing.assert_array_equal(whole.train.margin, expected.train.margin)
     np.testing.assert_array_equal(whole.members, expected.members)
+
+
+class Hesitant:
+    """A file of 200,000 bytes that refuses every second read."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def size(self) -> int:
+        return 200_000
+
+    def read_at(self, count: int, start: int) -> bytes:
+        self.asked += 1
+        if self.asked % 2 == 0:
+            raise OSError("AWS Error SLOW_DOWN during GetObject operation")
+        return bytes(start % 251 for start in range(start, start + count))
+
+
+def test_a_range_that_is_refused_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "PATIENCE", (0.0,))
+    file = Hesitant()
+    remote = Remote(file, storage._patiently)
+    assert remote.range(1000, 1003) == bytes([1000 % 251, 1001 % 251, 1002 % 251])
+    assert file.asked == 3
+    with pytest.raises(OSError, match="SLOW_DOWN"):
+        Remote(Hesitant()).range(0, 3)
