@@ -45,6 +45,15 @@ def test_as_many_run_side_by_side_as_cores_and_memory_allow(scores: list[int], c
         assert not fits or more * (2 + each) * max(scores) > most, "no room for one more"
 
 
+def test_a_recipe_of_256_replicas_and_60_000_examples_has_room_for_two_attacks() -> None:
+    class Large:
+        scores = 256 * 60_000
+        memory = Job.memory
+
+    made: list[Any] = [Large()] * 12
+    assert jobs._shared_out(made, 2) == (1, 2)
+
+
 def test_every_job_comes_back_with_the_audit_of_its_ensemble_and_keeps_it(tmp_path: Path) -> None:
     store = Store.at(tmp_path)
     ensembles = {name: ensemble_of(simulate(range(8), world=world)) for world, name in enumerate("ab")}
