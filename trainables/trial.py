@@ -2,108 +2,21 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import socket
 import time
 import traceback
-import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from trainables.directory import failure_path, progress_path
-from trainables.engine.runtime import Runtime
+from trainables.block import Block, Job
 from trainables.errors import Diverged, StorageFull
+from trainables.failures import ATTEMPTS, Failures
+from trainables.progress import Progress
 from trainables.recipe import Recipe
-from trainables.records import Address, Array, Context, write_record
-from trainables.storage import Store
+from trainables.records import write_record
 
-ATTEMPTS = 3
 REPORT_EVERY = 2.0  # seconds; each report is a round trip to the driver
-
-
-@dataclass(frozen=True)
-class Block:
-    """What one trial trains: consecutive subset seeds of one recipe. ``label`` tells it from the others."""
-
-    knobs: dict[str, Any]
-    address: Address
-    label: str
-
-    @property
-    def name(self) -> str:
-        """The block's name for people: label and subset seeds."""
-        return f"{self.label} seeds {self.address.first}-{self.address.last}"
-
-    def __len__(self) -> int:
-        return len(self.address.seeds)
-
-
-@dataclass(frozen=True)
-class Job:
-    """What the trials of one run share. ``run_id`` tells its failures from those of earlier runs."""
-
-    run_id: str
-    store: Store
-    context: Context
-    blocks: tuple[Block, ...]
-    runtime: Runtime
-    progress_seconds: float
-
-
-@dataclass
-class Progress:
-    """A block's unfinished state at its own content address, for whoever picks the block up.
-
-    It is saved every ``seconds``, and at the next chance where it is ``urgent``; ``on_saved`` is told.
-    """
-
-    store: Store
-    address: Address
-    seconds: float
-    on_saved: Callable[[], None] = lambda: None
-    urgent: bool = False
-    loaded: bool = False  # whether there was any to go on from
-
-    @property
-    def every(self) -> float:
-        """The least number of seconds between two saves."""
-        return 0.0 if self.urgent else self.seconds
-
-    @property
-    def path(self) -> str:
-        """Where the progress lies in the sweep directory."""
-        return progress_path(self.address)
-
-    def load(self) -> dict[str, Array] | None:
-        """Return the saved arrays, or None; unreadable progress counts as none."""
-        try:
-            with np.load(io.BytesIO(self.store.read(self.path)), allow_pickle=False) as saved:
-                arrays = dict(saved)
-        except FileNotFoundError:
-            return None
-        except (ValueError, EOFError, zipfile.BadZipFile):
-            return None
-        self.loaded = True
-        return arrays
-
-    def save(self, arrays: dict[str, Array]) -> None:
-        """Keep these arrays in place of the former ones."""
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)
-        self.store.write(self.path, buffer.getvalue())
-        if self.urgent:
-            self.urgent = False
-            self.on_saved()
-
-    def clear(self) -> None:
-        """Delete the progress, once the block's record is there."""
-        if self.store.exists(self.path):
-            self.store.delete(self.path)
 
 
 @dataclass(frozen=True)
@@ -130,51 +43,6 @@ class SaveRequests:
             return bool(_internal_kv_exists(f"{self.run_id}/{node_id}", namespace="flatleak"))
 
         return said(""), said(ray.get_runtime_context().get_node_id())
-
-
-@dataclass(frozen=True)
-class Failures:
-    """What went wrong with a block in this run, kept beside the records."""
-
-    job: Job
-    block: Block
-
-    @property
-    def path(self) -> str:
-        """Where the failure lies in the sweep directory."""
-        return failure_path(self.block.address)
-
-    def count(self) -> int:
-        """Return the attempts that failed in this run."""
-        try:
-            failure = json.loads(self.job.store.read(self.path))
-        except (FileNotFoundError, ValueError):
-            return 0
-        return int(failure["attempts"]) if failure.get("run_id") == self.job.run_id else 0
-
-    def add(self, error: str, trace: str, log: str, *, last: bool = False) -> int:
-        """Note a failed attempt, ``last`` if none will follow; return how many there were in this run."""
-        attempts = self.count() + 1
-        failure = {
-            "block": self.block.name,
-            "recipe": self.block.knobs,
-            "seeds": [self.block.address.first, self.block.address.last],
-            "run_id": self.job.run_id,
-            "attempts": attempts,
-            "given_up": last or attempts >= ATTEMPTS,
-            "error": error,
-            "traceback": trace,
-            "log": log,
-            "host": socket.gethostname(),
-            "time": time.time(),
-        }
-        self.job.store.write(self.path, json.dumps(failure, indent=1).encode())
-        return attempts
-
-    def clear(self) -> None:
-        """Delete what was noted, once the block is trained."""
-        if self.job.store.exists(self.path):
-            self.job.store.delete(self.path)
 
 
 def trial(config: dict[str, int], job: Job, dataset: Any) -> None:

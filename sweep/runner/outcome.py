@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trainables.trial import Block
+from trainables.block import Block
 
 
 @dataclass(frozen=True)

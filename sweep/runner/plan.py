@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.runner.lease import age
+from trainables.block import Block
 from trainables.checked import Checked
 from trainables.directory import PROGRESS, addressed, addresses, set_aside_path
 from trainables.labels import labels
 from trainables.records import Address
 from trainables.storage import Store
-from trainables.trial import Block
 
 Seconds = Mapping[str, float]  # of one replica, by recipe_id
 

@@ -26,7 +26,7 @@ from trainables.recipe import Recipe
 if TYPE_CHECKING:
     from sweep.runner.outcome import Trained
     from sweep.runner.trainer import Trainer
-    from trainables.trial import Block
+    from trainables.block import Block
 
 Objectives = tuple[float, float]  # test accuracy, attack advantage
 MAXIMIZE = (True, False)

@@ -31,14 +31,16 @@ from sweep.runner.stages import named, stage
 from sweep.runner.timing import Speed, Workload, measure, passes, remembered
 from sweep.spec.schema import SweepSpec
 from sweep.watch.loggers import make_loggers
+from trainables.block import Block, Job
 from trainables.data.dataset import Dataset
 from trainables.directory import DRIVER, read_manifest
 from trainables.engine.runtime import Runtime
+from trainables.failures import Failures
 from trainables.phase import note_phase
 from trainables.recipe import Recipe
 from trainables.records import Context
 from trainables.storage import Store, located
-from trainables.trial import Block, Failures, Job, SaveRequests, trial
+from trainables.trial import SaveRequests, trial
 
 if TYPE_CHECKING:
     from sweep.watch.tally import Watch

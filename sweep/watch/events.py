@@ -92,6 +92,7 @@ class Events(LocalCallback):
             "gpu_seconds": self._gpu_seconds,
             "retries": none | Counter(retries),
             "failures": none | self._failures,
+            "nodes_left_out": len(LEFT_OUT),
             "left_out": {why: moved[node] for node, why in LEFT_OUT.items()},
             "nodes": nodes,
             "trials_per_gpu": 1 / self._demand["gpu"] if "gpu" in self._demand else None,

@@ -32,6 +32,7 @@ BY_SWEEP = {
     "rate": ("flatleak_replicas_per_second", "Replicas trained a second since this run began."),
     "per_hour": ("flatleak_replicas_per_hour", "Replicas trained an hour in the last minutes."),
     "gpu_seconds": ("flatleak_gpu_seconds", "Seconds that trials held GPUs in this run, by their shares."),
+    "nodes_left_out": ("flatleak_nodes_left_out", "Nodes that lack something; flatleak status says what."),
     "time_left": ("flatleak_time_left_seconds", "Seconds to the end at the speed so far."),
 }
 BY_REASON = {
@@ -40,7 +41,6 @@ BY_REASON = {
         "Attempts at blocks that failed in this run, with another to follow.",
     ),
     "failures": ("flatleak_failures", "Blocks given up in this run."),
-    "left_out": ("flatleak_left_out", "Trials that began on a node that was then left out, by node and why."),
 }
 
 

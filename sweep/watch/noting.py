@@ -10,9 +10,9 @@ from threading import Lock
 from typing import Any
 
 from sweep.watch.tally import LocalCallback
+from trainables.block import Block
 from trainables.checked import Checked
 from trainables.storage import Store
-from trainables.trial import Block
 
 WRITE_EVERY = 60.0  # seconds
 

@@ -23,7 +23,8 @@ from rich.text import Text
 
 from sweep.cluster import LEFT_OUT
 from sweep.watch.console import animates
-from trainables.trial import Block, SaveRequests
+from trainables.block import Block
+from trainables.trial import SaveRequests
 
 RECENT = 300.0  # seconds that "now" looks back
 LINE_EVERY = 30.0  # seconds between lines where the output is no terminal

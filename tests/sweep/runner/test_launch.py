@@ -17,11 +17,11 @@ from sweep.runner import launch, stopping
 from sweep.runner.launch import Outcome, analyse_sweep, load, say_audited
 from sweep.runner.outcome import Trained
 from tests.helpers.small_sweeps import SAM, SGD, files, put, sweep
+from trainables.block import Block
 from trainables.directory import require_manifest, write_manifest
 from trainables.errors import RunError, UserError
 from trainables.records import Address
 from trainables.storage import Store
-from trainables.trial import Block
 
 BLOCK = Block({}, Address("a" * 10, "b" * 10, 0, 3), "sgd")
 

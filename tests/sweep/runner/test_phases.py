@@ -13,12 +13,12 @@ from analysis.audit.ensemble_audit import side_by_side
 from sweep.runner import lease
 from sweep.runner.outcome import Trained
 from sweep.runner.phases import conclude, note_audit, note_stop, noting_audits, told
+from trainables.block import Block
 from trainables.directory import PHASE, REPORT
 from trainables.errors import UserError
 from trainables.phase import Phase, note_phase, read_phase, write_phase
 from trainables.records import Address
 from trainables.storage import Store
-from trainables.trial import Block
 
 BLOCK = Block({}, Address("a" * 10, "b" * 10, 0, 3), "sgd")
 

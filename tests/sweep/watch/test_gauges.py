@@ -12,8 +12,8 @@ from sweep.watch import gauges
 from sweep.watch.gauges import BY_REASON, BY_RECIPE, BY_SWEEP, Figures
 from sweep.watch.tally import Tally
 from trainables import Recipe
+from trainables.block import Block
 from trainables.records import Address
-from trainables.trial import Block
 
 SGD, SAM = Recipe(), Recipe(optimizer="sam", rho=0.1)
 RECIPES = {recipe.recipe_id: recipe for recipe in (SGD, SAM)}
@@ -43,7 +43,12 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> tuple[Figures, Tally, list[dict[
     stock = SimpleNamespace(
         recipe_ids=list(RECIPES), done=np.array([[True] * 4 + [False] * 4, [False] * 8]), seeds=range(8)
     )
-    told = {"gpu_seconds": 12.0, "retries": {"node lost": 1}, "failures": {"Diverged": 2}, "left_out": {}}
+    told = {
+        "gpu_seconds": 12.0,
+        "retries": {"node lost": 1},
+        "failures": {"Diverged": 2},
+        "nodes_left_out": 1,
+    }
     events: Any = SimpleNamespace(figures=lambda: told)
     published: list[dict[str, Any]] = []
     return Figures("mine", RECIPES, stock, tally, events, published.append), tally, published  # type: ignore[arg-type]

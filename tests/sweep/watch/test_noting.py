@@ -11,10 +11,10 @@ import pytest
 from sweep.watch import noting
 from sweep.watch.noting import Noting
 from tests.helpers.small_sweeps import SAM, SGD, put, sweep
+from trainables.block import Block
 from trainables.checked import Checked
 from trainables.records import RecordFile
 from trainables.storage import Store
-from trainables.trial import Block
 
 
 @pytest.fixture

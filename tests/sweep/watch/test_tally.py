@@ -10,8 +10,9 @@ import ray
 from ray._private import state
 
 from sweep.watch.tally import Tally, Watch
+from trainables.block import Block
 from trainables.records import Address
-from trainables.trial import Block, SaveRequests
+from trainables.trial import SaveRequests
 
 
 @pytest.fixture
