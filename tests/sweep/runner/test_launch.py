@@ -53,7 +53,7 @@ def test_sigterm_has_an_exit_code_of_its_own(monkeypatch: pytest.MonkeyPatch) ->
     ("assignments", "message"),
     [
         (["audit.attacks=[lira]", "subsets.seeds=2"], "audit.attacks: lira with subsets.seeds 2"),
-        (["audit.attacks=[lyra]"], "attack 'lyra' is not known; did you mean 'lira'"),
+        (["audit.attacks=[lyra]"], "'lyra' is not known; did you mean 'lira'"),
         (["resources.cpu=4096"], "resources.cpu: 4096 asked for a trial, this machine has"),
     ],
 )
