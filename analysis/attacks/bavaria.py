@@ -227,7 +227,7 @@ def fit_prior(margin: Floats, members: Bools) -> Prior:
 
 
 def _chunks(x: Floats, mask: Bools) -> Iterator[tuple[slice, Floats, list[_Side]]]:
-    """Return the chunks of examples: where, values about the examples' means, and both sides."""
+    """Yield the chunks of examples: where, values about the examples' means, and both sides."""
     replicas, n = x.shape
     step = max(16, _CHUNK // replicas)
     for start in range(0, n, step):

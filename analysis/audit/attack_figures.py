@@ -48,7 +48,7 @@ def try_attack(ledger: Ledger, name: str, attack: registry.Attack) -> None:
 
 
 def _attack(ledger: Ledger, name: str, attack: registry.Attack, scores: Floats) -> None:
-    """Return every figure of an attack's scores ``[R, n]``."""
+    """Enter every figure of an attack's scores ``[R, n]``."""
     known = ~np.isnan(scores)
     if not known.all():
         what = f"{int((~known).sum())} of {scores.size} scores are no number and were left out"
@@ -74,7 +74,7 @@ def _attack(ledger: Ledger, name: str, attack: registry.Attack, scores: Floats) 
 
 
 def _risks(ledger: Ledger, name: str, attack: registry.Attack, scores: Floats) -> None:
-    """Return the AUC on each example, and that on those at most risk."""
+    """Enter the AUC on each example, and that on those at most risk."""
     half = ledger.ensemble.clusters % 2 == 1
     sides = [half, ~half]
     targets = np.stack([np.ones_like(half), *sides])
@@ -125,7 +125,7 @@ def _noise(ledger: Ledger, name: str, attack: registry.Attack) -> Callable[..., 
 
 
 def _rates(ledger: Ledger, name: str, pooled: Pooled, noise: Noise | None, kind: str = "") -> None:
-    """Return all figures of one ROC curve, to ``row``, ``draws`` and ``metrics``."""
+    """Enter all figures of one ROC curve into ``row``, ``draws`` and ``metrics``."""
     estimates, options = pooled.figures, ledger.options
     draws, lower = pooled.by_target.bootstrap(
         ledger.weights, estimates, *((noise.gap, noise.close) if noise else ())
@@ -164,7 +164,7 @@ def _rates(ledger: Ledger, name: str, pooled: Pooled, noise: Noise | None, kind:
 
 
 def _decisions(ledger: Ledger, name: str, pooled: Pooled, noise: Noise | None) -> None:
-    """Return the figures of what the attack calls members, by its own threshold."""
+    """Enter the figures of what the attack calls members, by its own threshold."""
     point = operating_point(pooled.scores, pooled.members)
     draws = decided(pooled.calls, ledger.weights)
     tpr, fpr = (np.clip(draws[rate] + (noise.figures[rate] if noise else 0), 0, 1) for rate in ("tpr", "fpr"))

@@ -48,7 +48,7 @@ MOST_CURVES = 2_500
 
 
 def chunks(tables: Tables) -> Iterator[tuple[str, Any]]:
-    """Return the names and JSON values of all that the page may show, the first needed first."""
+    """Yield the names and JSON values of all that the page may show, the first needed first."""
     yield "summary", summary(tables)
     for risk in tables.risks.values():
         yield f"risk/{risk.column}", risk_chunk(tables, risk)

@@ -61,7 +61,7 @@ def write_joint_report(directories: Sequence[str], out: str | Path | Store) -> s
 
 
 def chunks(sweeps: Sequence[Tables]) -> Iterator[tuple[str, Any]]:
-    """Return the names and JSON values of all that the page shows, the first needed first."""
+    """Yield the names and JSON values of all that the page shows, the first needed first."""
     risks = {name: risk for sweep in sweeps for name, risk in sweep.risks.items()}
     shared = [name for name in risks if all(name in sweep.risks for sweep in sweeps)]
     default = next((n for n in (*DEFAULT_RISKS, *shared) if n in shared), sweeps[0].default_risk.column)

@@ -145,7 +145,7 @@ def decided(calls: Curves, weights: Floats) -> dict[str, Floats]:
 
 
 def _parts(scores: Floats, members: Bools, units: NDArray[np.integer[Any]]) -> Iterator[tuple[Floats, Bools]]:
-    """Return the scores and membership of each unit."""
+    """Yield the scores and membership of each unit."""
     labels = units.ravel().astype(np.uint16)  # sorted by their digits, in linear time
     order = np.argsort(labels, kind="stable")
     ends = np.cumsum(np.bincount(labels))

@@ -124,7 +124,7 @@ class Ordered(NamedTuple):
 
 
 def _count(keys: Keys, ins: Ints) -> None:
-    """Return members up to each key, in place: a sum of short integers is several times faster."""
+    """Count members up to each key, in place: a sum of short integers is several times faster."""
     ins[:] = keys
     ins &= 1
     np.cumsum(ins, out=ins)

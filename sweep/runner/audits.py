@@ -78,7 +78,7 @@ def demand(job: Job, jobs: int, nodes: Sequence[Mapping[str, float]]) -> tuple[i
 
 @contextmanager
 def auditing(store: Store, address: str | None, console: Console) -> Iterator[Execute]:
-    """Return what runs the audits of a sweep directory: in threads here, or with an address on that cluster.
+    """Give what runs the audits of a sweep directory: in threads here, or with an address on that cluster.
 
     Raises:
         UserError: no cluster answers there, or a node of it lacks something.

@@ -48,7 +48,7 @@ class DeviceData:
         return self._one_hot.index_select(1, labels).view(len(self._one_hot), *index.shape)
 
     def chunks(self, side: str, size: int) -> Iterator[Tensor]:
-        """Return all examples of a side in order, ``size`` at a time."""
+        """Yield all examples of a side in order, ``size`` at a time."""
         return map(self._normalise, self.x[side].split(size))
 
     def _normalise(self, x: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ Arrays = dict[str, NDArray[Any]]
 
 @contextmanager
 def rounded_convolutions(allowed: bool) -> Iterator[None]:
-    """Return whether GPUs may round what convolutions multiply to ten bits (TF32)."""
+    """Let GPUs round what convolutions multiply to ten bits (TF32), or not."""
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = allowed
     try:

@@ -60,12 +60,12 @@ class Layout:
 
 
 def trained(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Return the parameters that training moves, by name."""
+    """Yield the parameters that training moves, by name."""
     return ((name, p) for name, p in module.named_parameters() if p.requires_grad)
 
 
 def held(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Return the tensors that training does not move: buffers, and parameters without a gradient."""
+    """Yield the tensors that training does not move: buffers, and parameters without a gradient."""
     frozen = ((name, p) for name, p in module.named_parameters() if not p.requires_grad)
     return chain(module.named_buffers(), frozen)
 

@@ -202,7 +202,7 @@ class Stack:
 
     @contextmanager
     def dropout_seeded(self) -> Iterator[None]:
-        """Return the network's own random numbers, from the replica's stream of this epoch."""
+        """Draw the network's own random numbers from the replica's stream of this epoch."""
         with torch.random.fork_rng(enabled=self.task.dropout):
             if self.task.dropout:
                 seed = torch_seed(self.task.context.sweep_seed, self.seeds[0], f"dropout {self.epoch}")
@@ -226,7 +226,7 @@ class Stack:
         }
 
     def _inputs(self) -> Iterator[Tensor]:
-        """Return the inputs of one epoch's batches."""
+        """Yield the inputs of one epoch's batches."""
         with self.dropout_seeded():
             for size in self.load_epoch():
                 yield self.sampler.next(size)[0]

@@ -77,7 +77,7 @@ def named_columns(trace: Trace) -> set[str]:
 
 
 def resolve(trace: Trace, view: View) -> Iterator[Trace]:
-    """Return the trace with its recipes' values, one trace an optimizer where looks tell optimizers apart."""
+    """Yield the trace with its recipes' values, one trace an optimizer where looks tell optimizers apart."""
     if "recipes" not in trace:
         yield trace
         return
