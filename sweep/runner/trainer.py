@@ -43,6 +43,9 @@ from trainables.storage import Store, located
 from trainables.trial import SaveRequests, trial
 
 if TYPE_CHECKING:
+    from ray.tune import Callback
+
+    from sweep.watch.noting import Noting
     from sweep.watch.tally import Watch
     from sweep.watch.waiting import Sayer
 
@@ -249,16 +252,9 @@ class Trainer:
     def _fit(
         self, blocks: tuple[Block, ...], stock: Inventory, by_id: Mapping[str, Recipe], speed: Speed
     ) -> Trained:
-        from ray import tune
-
-        from sweep.runner.placement import placed
-        from sweep.watch.events import Events
-        from sweep.watch.gauges import Figures
-        from sweep.watch.joining import Joining
-        from sweep.watch.naming import Naming, listed
+        """Have the blocks trained, and say what came of it."""
         from sweep.watch.noting import Noting
         from sweep.watch.tally import Bar, Tally, Watch
-        from sweep.watch.waiting import Waiting
 
         job = Job(
             run_id=uuid.uuid4().hex,
@@ -274,52 +270,15 @@ class Trainer:
             lambda block, error: Failures(job, block).add(error, error, "the driver's", last=True),
             SaveRequests(job.run_id),
         )
-        present = stock.done.size - stock.missing
-        cluster = self._connect()
-        events = Events(watch, cluster, self._demand)
-        figures = Figures(self.spec.name, by_id, stock, tally, events, self.held.publish)
-        joining = Joining(cluster, self._demand, self._check, watch, self._say)
         noting = Noting(self.store, blocks)
-        watchers = [
-            Naming(),
-            watch,
-            noting,
-            joining,
-            events,
-            figures,
-            Waiting(self.store, self._sayer, lambda: bool(cluster.most_on_a_node(self._demand))),
-        ]
-        loggers = make_loggers(self.spec.loggers, self.spec.name)
-        keep_cloud_keys()
-        for name in ("ray.tune", "ray.train", "ray.air"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)  # failures are recorded
+        watchers = self._watchers(watch, noting, stock, by_id)
+        present = stock.done.size - stock.missing
         with (
-            scratch() as folder,
             named(self.store, "training"),
-            placed(),
             Bar(self.console, tally, present) as bar,
             stopping.softly(lambda: self._stop(watch)),
         ):
-            function = tune.with_parameters(trial, job=job, dataset=self._data)
-            trainable = listed(tune.with_resources(function, self._demand), self.spec.name)
-            tuner = tune.Tuner(
-                trainable,
-                param_space={"block": tune.grid_search(list(range(len(blocks))))},
-                tune_config=tune.TuneConfig(
-                    reuse_actors=True,
-                    trial_name_creator=lambda t: blocks[t.config["block"]].name,
-                    trial_dirname_creator=lambda t: t.trial_id,
-                ),
-                run_config=tune.RunConfig(
-                    name=self.spec.name,
-                    storage_path=self._tune_dir or (None if self.spec.loggers else folder),
-                    failure_config=tune.FailureConfig(max_failures=-1),
-                    callbacks=[*watchers, bar, *loggers],
-                    stop=watch,
-                    verbose=0,
-                ),
-            )
-            tuner.fit()
+            self._tune(job, watch, [*watchers, bar])
         noting.close(answers=not watch.fatal)
         return Trained(
             replicas=stock.done.size,
@@ -331,3 +290,57 @@ class Trainer:
             fatal=watch.fatal,
             set_aside=stock.set_aside,
         )
+
+    def _watchers(
+        self, watch: Watch, noting: Noting, stock: Inventory, by_id: Mapping[str, Recipe]
+    ) -> list[Callback]:
+        """Return what looks on while trials run, in the order in which each is told."""
+        from sweep.watch.events import Events
+        from sweep.watch.gauges import Figures
+        from sweep.watch.joining import Joining
+        from sweep.watch.naming import Naming
+        from sweep.watch.waiting import Waiting
+
+        cluster = self._connect()
+        events = Events(watch, cluster, self._demand)
+        return [
+            Naming(),
+            watch,
+            noting,
+            Joining(cluster, self._demand, self._check, watch, self._say),
+            events,
+            Figures(self.spec.name, by_id, stock, watch.tally, events, self.held.publish),
+            Waiting(self.store, self._sayer, lambda: bool(cluster.most_on_a_node(self._demand))),
+        ]
+
+    def _tune(self, job: Job, watch: Watch, callbacks: Sequence[Callback]) -> None:
+        """Run one trial a block, until all are done or the watch ends the run."""
+        from ray import tune
+
+        from sweep.runner.placement import placed
+        from sweep.watch.naming import listed
+
+        loggers = make_loggers(self.spec.loggers, self.spec.name)
+        keep_cloud_keys()
+        for name in ("ray.tune", "ray.train", "ray.air"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # failures are recorded
+        with scratch() as folder, placed():
+            function = tune.with_parameters(trial, job=job, dataset=self._data)
+            tuner = tune.Tuner(
+                listed(tune.with_resources(function, self._demand), self.spec.name),
+                param_space={"block": tune.grid_search(list(range(len(job.blocks))))},
+                tune_config=tune.TuneConfig(
+                    reuse_actors=True,
+                    trial_name_creator=lambda t: job.blocks[t.config["block"]].name,
+                    trial_dirname_creator=lambda t: t.trial_id,
+                ),
+                run_config=tune.RunConfig(
+                    name=self.spec.name,
+                    storage_path=self._tune_dir or (None if self.spec.loggers else folder),
+                    failure_config=tune.FailureConfig(max_failures=-1),
+                    callbacks=[*callbacks, *loggers],
+                    stop=watch,
+                    verbose=0,
+                ),
+            )
+            tuner.fit()
