@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-ray = pytest.importorskip("ray")
+pytest.importorskip("ray")
 
 SIDES = {"train": 1200, "test": 200}
 GRID = "grid=[{optimizer: sgd}, {optimizer: sam, rho: 0.1, noise: 1, grad_reg: 0.05}]"
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    ray.init(address="local", include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
-
-
-@pytest.mark.usefixtures("cluster")
+@pytest.mark.usefixtures("ray_session")
 @pytest.mark.parametrize("name", ["cifar10-resnet9", "cifar10", "cifar100"])
 def test_each_shipped_study_runs(name: str, tmp_path: Path) -> None:
     from sweep import SweepSpec, run
