@@ -170,7 +170,15 @@ class Ensemble:
 
 
 def all_clusters(ensembles: Collection[Ensemble], planned: Sequence[int] = ()) -> Array:
-    """Give the ``cluster_ids`` that an ensemble of a sweep has, or will have with planned seeds, sorted."""
+    """Give every cluster that an ensemble of a sweep has, or will have.
+
+    Args:
+        ensembles: The ensembles of one sweep.
+        planned: Subset seeds that are to be trained.
+
+    Returns:
+        Their ``cluster_ids``, sorted.
+    """
     parts = [e.cluster_ids for e in ensembles]
     parts += [e.clusters_of(np.array(planned, np.int64)) for e in ensembles][:1]
     return np.unique(np.concatenate(parts))
