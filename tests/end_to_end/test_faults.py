@@ -166,8 +166,13 @@ def assert_equal(left: Path, right: Path) -> None:
 
 def trial_processes(cluster: Any) -> list[int]:
     """Processes of this cluster, and of no other on this machine, that train a block now."""
-    raylets = [node.all_processes["raylet"][0].process.pid for node in cluster.worker_nodes]
-    children = [int(pid) for r in raylets for pid in _read(f"/proc/{r}/task/{r}/children").split()]
+    return [pid for node in cluster.worker_nodes for pid in trials_of(node)]
+
+
+def trials_of(node: Any) -> list[int]:
+    """The same on one node."""
+    raylet = node.all_processes["raylet"][0].process.pid
+    children = [int(pid) for pid in _read(f"/proc/{raylet}/task/{raylet}/children").split()]
     return [pid for pid in children if " seeds " in _read(f"/proc/{pid}/cmdline")]
 
 
@@ -213,6 +218,24 @@ def test_a_node_crashes_mid_trial(cluster: Any, drive: Any, undisturbed: Path) -
     assert before.items() <= driver.records().items()
     assert_equal(driver.directory, undisturbed)
     assert not list(driver.directory.glob("failures/*/*.json"))
+
+
+def test_a_spot_warning_has_the_trials_of_its_node_save_their_progress(cluster: Any, drive: Any) -> None:
+    endless = {**SPEC["training"], "epochs": 1_000_000}
+    changes = {"grid": SPEC["grid"][:1], "subsets": {**SPEC["subsets"], "seeds": 2}, "progress_minutes": 600}
+    driver = drive(training=endless, **changes)
+    driver.wait_for(lambda: bool(trial_processes(cluster)))
+    assert not list(driver.directory.glob("progress/*/*"))
+    (node,) = [node for node in cluster.worker_nodes if set(trials_of(node)) & set(trial_processes(cluster))]
+    reason = ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot"]
+    drain = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--address", cluster.address]
+    deadline = ["--node-id", node.node_id, "--deadline-remaining-seconds", "600"]
+    subprocess.run([*drain, *reason, *deadline], check=True, timeout=60, env=environment())
+    driver.wait_for(lambda: bool(list(driver.directory.glob("progress/*/*.npz"))))
+    driver.process.send_signal(signal.SIGTERM)
+    assert driver.finish()[0] == 143
+    cluster.remove_node(node)
+    _add_worker(cluster)
 
 
 def held(signals: Ensemble, members: np.ndarray) -> np.ndarray:
