@@ -278,7 +278,10 @@ class Trainer:
             Bar(self.console, tally, present) as bar,
             stopping.softly(lambda: self._stop(watch)),
         ):
-            self._tune(job, watch, [*watchers, bar])
+            left = list(range(len(blocks)))
+            while left:
+                self._tune(job, left, watch, [*watchers, bar])
+                left = watch.take_lost()
         noting.close(answers=not watch.fatal)
         return Trained(
             replicas=stock.done.size,
@@ -313,8 +316,8 @@ class Trainer:
             Waiting(self.store, self._sayer, lambda: bool(cluster.most_on_a_node(self._demand))),
         ]
 
-    def _tune(self, job: Job, watch: Watch, callbacks: Sequence[Callback]) -> None:
-        """Run one trial a block, until all are done or the watch ends the run."""
+    def _tune(self, job: Job, left: list[int], watch: Watch, callbacks: Sequence[Callback]) -> None:
+        """Run one trial for each block that is left, until all are done or the watch ends the run."""
         from ray import tune
 
         from sweep.runner.placement import placed
@@ -328,7 +331,7 @@ class Trainer:
             function = tune.with_parameters(trial, job=job, dataset=self._data)
             tuner = tune.Tuner(
                 listed(tune.with_resources(function, self._demand), self.spec.name),
-                param_space={"block": tune.grid_search(list(range(len(job.blocks))))},
+                param_space={"block": tune.grid_search(left)},
                 tune_config=tune.TuneConfig(
                     reuse_actors=True,
                     trial_name_creator=lambda t: job.blocks[t.config["block"]].name,

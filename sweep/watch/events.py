@@ -67,9 +67,13 @@ class Events(LocalCallback):
         self._retries.append((node, reason(latest_error(event["trial"]))))
 
     def on_trial_error(self, *_: Any, **event: Any) -> None:
-        """Note that the last attempt failed."""
+        """Note that the last attempt failed, or one of a block that is handed out again."""
         self.on_trial_complete(**event)
-        self._failures[reason(latest_error(event["trial"]))] += 1
+        why = reason(latest_error(event["trial"]))
+        if _block(event) in self._watch.lost:
+            self._retries.append(("", why))
+        else:
+            self._failures[why] += 1
 
     def on_trial_result(self, *_: Any, **event: Any) -> None:
         """Note a block that its trial gave up, and why."""

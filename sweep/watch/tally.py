@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -128,6 +128,8 @@ class Watch(LocalCallback, Stopper):
         self._handles: dict[int, Any] = {}
         self._nodes: dict[str, str] = {}  # by actor
         self.died_on: dict[int, list[str]] = {}
+        self.lost: set[int] = set()  # blocks that Tune gave up before they began, to hand out again
+        self._not_begun: Counter[int] = Counter()
         self.fatal: str | None = None
 
     def __call__(self, _trial_id: str, _result: dict[str, Any]) -> bool:
@@ -211,6 +213,11 @@ class Watch(LocalCallback, Stopper):
             if block not in self.tally.finished and self.node_of(block) == node:
                 ray.kill(handle)
 
+    def take_lost(self) -> list[int]:
+        """Return the blocks to hand out again, once; none where the run ends early."""
+        lost, self.lost = sorted(self.lost), set()
+        return lost if self._stopping is None and self.fatal is None else []
+
     def deaths(self, block: int) -> int:
         """Return how often processes of this block died on nodes that live on and are good for trials."""
         import ray
@@ -219,8 +226,15 @@ class Watch(LocalCallback, Stopper):
         return sum(node not in lost for node in self.died_on.get(block, []))
 
     def on_trial_error(self, *_: Any, **event: Any) -> None:
-        """Give the block up: Tune will not try it again."""
+        """Give the block up, unless it had not begun: of trials that fail, Tune retries those that run.
+
+        One that was handed to a process of a node that has just crashed is not to blame; see `take_lost`.
+        """
         block, trial = _block(event), event["trial"]
+        if trial.max_failures and self._not_begun[block] < self.DEATHS:
+            self._not_begun[block] += 1
+            self.lost.add(block)
+            return
         self.tally.failed.add(block)
         self.tally.finished.add(block)
         self._give_up(self.tally.blocks[block], latest_error(trial))

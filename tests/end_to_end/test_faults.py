@@ -205,9 +205,6 @@ def test_random_kills_of_trial_processes(cluster: Any, drive: Any, undisturbed: 
     assert not list(driver.directory.glob("failures/*/*.json"))
 
 
-# Tune retries a trial that runs. One that it hands to an actor of the crashed node, and that has not begun,
-# it gives up at once; the same command would train it.
-@pytest.mark.flaky(reruns=3, reruns_delay=5)
 def test_a_node_crashes_mid_trial(cluster: Any, drive: Any, undisturbed: Path) -> None:
     driver = drive()
     driver.wait_for(lambda: len(driver.records()) >= 2 and bool(trial_processes(cluster)))

@@ -65,7 +65,7 @@ def test_what_happened_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(events, "time", SimpleNamespace(monotonic=lambda: clock.now))
     there = nodes({"CPU": 8.0, "GPU": 2.0, "accelerator_type:H100": 1.0}, {"CPU": 4.0})
     monkeypatch.setattr(cluster, "_alive", lambda: there)
-    watch: Any = SimpleNamespace(died_on={0: ["node0"], 1: ["node1"]}, node_of=lambda _: "node0")
+    watch: Any = SimpleNamespace(died_on={0: ["node0"], 1: ["node1"]}, lost=set(), node_of=lambda _: "node0")
     watched = Events(watch, Cluster(None), {"cpu": 1.0, "gpu": 0.5})
     first, second = trial(0, DIED, tmp_path), trial(1, DIED, tmp_path)
     watched.on_trial_start(**first)
@@ -101,3 +101,12 @@ def test_what_happened_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "left out: node 10.0.0.1 (node1): it has flatleak 0.9 (1 trial started again elsewhere)",
         "left out: node 10.0.0.2 (node2): its Ray runs Python 3.9",
     ]
+
+
+def test_a_block_that_is_handed_out_again_is_a_retry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_alive", lambda: nodes({"CPU": 1.0}))
+    watch: Any = SimpleNamespace(died_on={}, lost={0}, node_of=lambda _: "node0")
+    watched = Events(watch, Cluster(None), {"cpu": 1.0})
+    watched.on_trial_error(**trial(0, DIED, tmp_path))
+    found = watched.figures()
+    assert (sum(found["retries"].values()), sum(found["failures"].values())) == (1, 0)

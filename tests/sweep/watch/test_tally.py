@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -52,6 +53,30 @@ def test_lost_nodes_are_not_though_ray_finds_them_lost_later(
         alive(monkeypatch, **{n: n == node for n in nodes[: i + 1]})  # the latest seems to live on
         assert death(watch, f"{node}1").max_failures == -1
         assert watch.deaths(0) == 1
+
+
+def test_a_block_that_had_not_begun_is_handed_out_again_until_it_is_to_blame(
+    watch: Watch, tmp_path: Path
+) -> None:
+    log = tmp_path / "error.txt"
+    log.write_text("Failure # 1 (at noon)\nthe actor is gone")
+    given_up: list[tuple[Block, str]] = []
+    watch._give_up = lambda *about: given_up.append(about)
+    trial = SimpleNamespace(config={"block": 0}, max_failures=-1, error_file=str(log))
+    for _ in range(Watch.DEATHS):
+        watch.on_trial_error(trial=trial)
+        assert (watch.take_lost(), watch.take_lost()) == ([0], [])
+    assert not watch.tally.finished | watch.tally.failed
+    watch.on_trial_error(trial=trial)
+    assert watch.take_lost() == []
+    assert watch.tally.finished == watch.tally.failed == {0}
+    assert given_up == [(watch.tally.blocks[0], "the actor is gone")]
+
+
+def test_a_run_that_stops_hands_nothing_out_again(watch: Watch) -> None:
+    watch.on_trial_error(trial=SimpleNamespace(config={"block": 0}, max_failures=-1))
+    watch.stop()
+    assert watch.take_lost() == []
 
 
 def test_what_an_earlier_run_trained_counts_for_no_rate(watch: Watch) -> None:
