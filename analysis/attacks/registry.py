@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.attacks.arrays import Bools, Floats
-from analysis.attacks.bavaria import bavaria, bavaria_risk
+from analysis.attacks.bavaria import Predictive, bavaria, bavaria_risk
 from analysis.attacks.left_out import lira_risk
-from analysis.attacks.lira import lira
+from analysis.attacks.lira import Variance, lira
 from analysis.attacks.quantile import quantile_regression
 from analysis.attacks.reference import attack_p, attack_r, calibrated_loss
 from analysis.attacks.rmia import choose_a, rmia
@@ -126,6 +126,16 @@ def _bavaria_risk(**options: Any) -> Risk:
     return lambda s, targets: bavaria_risk(s.signal("train", "margin"), s.members, targets, **options)
 
 
+def _online_lira(variance: Variance, **about: Any) -> Attack:
+    risk = _lira_risk(variance=variance)
+    return Attack(_lira(variance=variance), shadows=True, replicas=OTHERS, risk=risk, **about)
+
+
+def _online_bavaria(predictive: Predictive, **about: Any) -> Attack:
+    risk = _bavaria_risk(predictive=predictive)
+    return Attack(_bavaria(predictive=predictive), prior=True, replicas=OTHERS, risk=risk, **about)
+
+
 def _rmia(online: bool) -> Function:
     def scores(signals: Ensemble, members: Bools) -> Floats:
         p, z = _p_true(signals, "train"), _p_true(signals, "test")
@@ -153,7 +163,7 @@ OTHERS = 3  # replicas: the target, one with and one without the example
 
 # A new attack is one function and one line here. Those with `default=False` run when they are named.
 ATTACKS: dict[str, Attack] = {
-    "lira": Attack(_lira(variance="auto"), shadows=True, replicas=OTHERS, risk=_lira_risk(variance="auto")),
+    "lira": _online_lira("auto"),
     "lira_offline": Attack(_lira(variance="auto", online=False), replicas=OTHERS),
     "rmia": Attack(_rmia(online=True), population=True, replicas=OTHERS),
     "rmia_offline": Attack(_rmia(online=False), population=True, replicas=OTHERS),
@@ -168,32 +178,14 @@ ATTACKS: dict[str, Attack] = {
     ),
     "calibrated_loss": Attack(lambda s, m: calibrated_loss(_plain(s, "log_p_true"), m), replicas=OTHERS),
     "label_only": _by(Rule(_robustness), queries=2),
-    "lira_per_example": Attack(
-        _lira(variance="per_example"),
-        shadows=True,
-        default=False,
-        replicas=OTHERS,
-        risk=_lira_risk(variance="per_example"),
-    ),
-    "lira_pooled": Attack(
-        _lira(variance="pooled"),
-        shadows=True,
-        default=False,
-        replicas=OTHERS,
-        risk=_lira_risk(variance="pooled"),
-    ),
+    "lira_per_example": _online_lira("per_example", default=False),
+    "lira_pooled": _online_lira("pooled", default=False),
     "lira_offline_per_example": Attack(
         _lira(variance="per_example", online=False), default=False, replicas=OTHERS
     ),
     "lira_offline_pooled": Attack(_lira(variance="pooled", online=False), default=False, replicas=OTHERS),
-    "bavaria": Attack(_bavaria(), prior=True, default=False, replicas=OTHERS, risk=_bavaria_risk()),
-    "bavaria_gaussian": Attack(
-        _bavaria(predictive="gaussian"),
-        prior=True,
-        default=False,
-        replicas=OTHERS,
-        risk=_bavaria_risk(predictive="gaussian"),
-    ),
+    "bavaria": _online_bavaria("student", default=False),
+    "bavaria_gaussian": _online_bavaria("gaussian", default=False),
     "bavaria_offline": Attack(_bavaria(online=False), default=False, replicas=OTHERS),
     "bavaria_offline_gaussian": Attack(
         _bavaria(online=False, predictive="gaussian"), default=False, replicas=OTHERS

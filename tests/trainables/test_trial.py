@@ -11,29 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.helpers.blocks import ADDRESS, job
 from trainables import trial as module
-from trainables.block import Block, Job
-from trainables.directory import failure_path
-from trainables.engine.runtime import Runtime
 from trainables.errors import Diverged, StorageFull
 from trainables.failures import ATTEMPTS
 from trainables.progress import Progress
-from trainables.records import Address, Context
 from trainables.storage import Store
 from trainables.trial import trial
-
-ADDRESS = Address("a" * 10, "b" * 10, 4, 7)
-BLOCK = Block({"optimizer": "sam", "rho": 0.1}, ADDRESS, "sam rho=0.1")
-CONTEXT = Context(dataset={"name": "digits"}, fingerprint="0", model={"name": "mlp"})
-
-
-def job(folder: Path, run_id: str = "first") -> Job:
-    return Job(run_id, Store.at(folder), CONTEXT, (BLOCK,), Runtime(), 60.0)
-
-
-def failure(folder: Path) -> dict[str, Any]:
-
-    return dict(json.loads(Store.at(folder).read(failure_path(ADDRESS))))
 
 
 @pytest.fixture
