@@ -63,7 +63,7 @@ class Events(LocalCallback):
     def on_trial_recover(self, *_: Any, **event: Any) -> None:
         """Note an attempt that failed; another follows."""
         self.on_trial_complete(**event)
-        node = self._watch.died_on[_block(event)][-1]
+        node = self._watch.died_on.get(_block(event), [""])[-1]
         self._retries.append((node, reason(latest_error(event["trial"]))))
 
     def on_trial_error(self, *_: Any, **event: Any) -> None:

@@ -129,6 +129,7 @@ class Watch(LocalCallback, Stopper):
         self._nodes: dict[str, str] = {}  # by actor
         self.died_on: dict[int, list[str]] = {}
         self.lost: set[int] = set()  # blocks that Tune gave up before they began, to hand out again
+        self._begun: set[int] = set()
         self._not_begun: Counter[int] = Counter()
         self.fatal: str | None = None
 
@@ -176,19 +177,33 @@ class Watch(LocalCallback, Stopper):
         self._unsaved.discard(_block(event))
 
     def on_trial_start(self, *_: Any, **event: Any) -> None:
-        """Note which actor trains the block."""
+        """Note which actor trains the block, and where: Ray may not know that of one that died."""
+        self._begun.add(_block(event))
         actor = event["trial"].temporary_state.ray_actor
         self._actors[_block(event)] = actor._actor_id.hex()
         self._handles[_block(event)] = actor
+        self.node_of(_block(event))
 
     def on_trial_recover(self, *_: Any, **event: Any) -> None:
         """Note an attempt that failed, on a node that Ray may only later find to be lost."""
         block = _block(event)
         self._unsaved.discard(block)
         self.tally.replicas[block] = 0.0
-        self.died_on.setdefault(block, []).append(_node_of(self._actors.get(block)))
-        if self.deaths(block) >= self.DEATHS:
+        if self._had_begun(block):
+            self.died_on.setdefault(block, []).append(self.node_of(block))
+        if self.deaths(block) >= self.DEATHS or self._not_begun[block] > self.DEATHS:
             event["trial"].max_failures = 0  # the next death is the last
+
+    def _had_begun(self, block: int) -> bool:
+        """Return whether the attempt that failed had begun, and count those that had not.
+
+        Tune may hand a block to the process of an earlier one, whose node has just crashed.
+        """
+        if block in self._begun:
+            self._begun.remove(block)
+            return True
+        self._not_begun[block] += 1
+        return False
 
     def node_of(self, block: int) -> str:
         """Return the id of the node that trains a block; empty where Ray does not know.
@@ -226,13 +241,9 @@ class Watch(LocalCallback, Stopper):
         return sum(node not in lost for node in self.died_on.get(block, []))
 
     def on_trial_error(self, *_: Any, **event: Any) -> None:
-        """Give the block up, unless it had not begun: of trials that fail, Tune retries those that run.
-
-        One that was handed to a process of a node that has just crashed is not to blame; see `take_lost`.
-        """
+        """Give the block up; one that had not begun, which Tune may not retry, is for `take_lost`."""
         block, trial = _block(event), event["trial"]
-        if trial.max_failures and self._not_begun[block] < self.DEATHS:
-            self._not_begun[block] += 1
+        if trial.max_failures and not self._had_begun(block) and self._not_begun[block] <= self.DEATHS:
             self.lost.add(block)
             return
         self.tally.failed.add(block)

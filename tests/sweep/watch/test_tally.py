@@ -73,6 +73,18 @@ def test_a_block_that_had_not_begun_is_handed_out_again_until_it_is_to_blame(
     assert given_up == [(watch.tally.blocks[0], "the actor is gone")]
 
 
+def test_an_attempt_that_had_not_begun_is_no_death_of_the_block(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive(monkeypatch, a=True)
+    trial = death(watch, "a1")
+    for _ in range(Watch.DEATHS):
+        watch.on_trial_recover(trial=trial)
+    assert (watch.died_on, watch.deaths(0), trial.max_failures) == ({0: ["a"]}, 1, -1)
+    watch.on_trial_recover(trial=trial)
+    assert trial.max_failures == 0
+
+
 def test_a_run_that_stops_hands_nothing_out_again(watch: Watch) -> None:
     watch.on_trial_error(trial=SimpleNamespace(config={"block": 0}, max_failures=-1))
     watch.stop()
