@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from sweep.cluster import LEFT_OUT, Cluster, Demand
-from sweep.watch.tally import LocalCallback, Watch, latest_error
+from sweep.watch.tally import LocalCallback, Watch, block_of, latest_error
 
 REASONS = ("process died", "node lost", "out of memory")  # each is shown as 0 before it happens
 
@@ -53,24 +53,24 @@ class Events(LocalCallback):
     def on_trial_start(self, *_: Any, **event: Any) -> None:
         """Note that a trial begins to use its GPU."""
         self._account()
-        self._running.add(_block(event))
+        self._running.add(block_of(event))
 
     def on_trial_complete(self, *_: Any, **event: Any) -> None:
         """Note that a trial ends."""
         self._account()
-        self._running.discard(_block(event))
+        self._running.discard(block_of(event))
 
     def on_trial_recover(self, *_: Any, **event: Any) -> None:
         """Note an attempt that failed; another follows."""
         self.on_trial_complete(**event)
-        node = self._watch.died_on.get(_block(event), [""])[-1]
+        node = self._watch.died_on.get(block_of(event), [""])[-1]
         self._retries.append((node, reason(latest_error(event["trial"]))))
 
     def on_trial_error(self, *_: Any, **event: Any) -> None:
         """Note that the last attempt failed, or one of a block that is handed out again."""
         self.on_trial_complete(**event)
         why = reason(latest_error(event["trial"]))
-        if _block(event) in self._watch.lost:
+        if block_of(event) in self._watch.lost:
             self._retries.append(("", why))
         else:
             self._failures[why] += 1
@@ -115,7 +115,3 @@ class Events(LocalCallback):
     def _nodes(self) -> list[dict[str, Any]]:
         trials = Counter(self._watch.node_of(block) for block in self._running)
         return [{**node, "trials": trials[node["id"]]} for node in self._cluster.machines()]
-
-
-def _block(event: dict[str, Any]) -> int:
-    return int(event["trial"].config["block"])

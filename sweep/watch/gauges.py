@@ -14,7 +14,7 @@ from ray.util.metrics import Gauge
 
 from sweep.runner.plan import Inventory
 from sweep.watch.events import Events
-from sweep.watch.tally import LocalCallback, Tally
+from sweep.watch.tally import LocalCallback, Tally, block_of
 from trainables.labels import labels
 from trainables.recipe import Recipe
 
@@ -82,17 +82,17 @@ class Figures(LocalCallback):
 
     def on_trial_start(self, *_: Any, **event: Any) -> None:
         """Count the block as running."""
-        self._running.add(_block(event))
+        self._running.add(block_of(event))
 
     def on_trial_recover(self, *_: Any, **event: Any) -> None:
         """Count the block as no longer running, until it starts again."""
-        self._running.discard(_block(event))
+        self._running.discard(block_of(event))
 
     on_trial_complete = on_trial_error = on_trial_recover
 
     def on_trial_result(self, *_: Any, **event: Any) -> None:
         """Keep the recipe's latest test accuracy and loss."""
-        recipe_id = self._tally.blocks[_block(event)].address.recipe_id
+        recipe_id = self._tally.blocks[block_of(event)].address.recipe_id
         result = event["result"]
         self._latest[recipe_id] |= {key: result[key] for key in ("test_accuracy", "loss") if key in result}
 
@@ -153,7 +153,3 @@ class Figures(LocalCallback):
             recipe_id = block.address.recipe_id
             counts[recipe_id] = counts.get(recipe_id, 0) + len(block)
         return counts
-
-
-def _block(event: Mapping[str, Any]) -> int:
-    return int(event["trial"].config["block"])

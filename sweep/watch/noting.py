@@ -9,7 +9,7 @@ from contextlib import suppress
 from threading import Lock
 from typing import Any
 
-from sweep.watch.tally import LocalCallback
+from sweep.watch.tally import LocalCallback, block_of
 from trainables.block import Block
 from trainables.checked import Checked
 from trainables.storage import Store
@@ -33,7 +33,7 @@ class Noting(LocalCallback):
 
     def on_trial_complete(self, *_: Any, **event: Any) -> None:
         """Have the block's record checked; one that was given up has none."""
-        self._pool.submit(self._note, self._blocks[int(event["trial"].config["block"])])
+        self._pool.submit(self._note, self._blocks[block_of(event)])
 
     def _note(self, block: Block) -> None:
         with suppress(OSError):  # the next run reads it

@@ -164,7 +164,7 @@ class Watch(LocalCallback, Stopper):
 
     def on_trial_result(self, *_: Any, **event: Any) -> None:
         """Note how far the block is, whether its progress is saved, and what failed."""
-        block, result = _block(event), event["result"]
+        block, result = block_of(event), event["result"]
         self.tally.report(block, result.get("replicas", 0.0), result.get("resumed"))
         (self._unsaved.discard if "saved" in result else self._unsaved.add)(block)
         self.fatal = result.get("fatal", self.fatal)
@@ -173,20 +173,20 @@ class Watch(LocalCallback, Stopper):
 
     def on_trial_complete(self, *_: Any, **event: Any) -> None:
         """Count the block as finished."""
-        self.tally.finished.add(_block(event))
-        self._unsaved.discard(_block(event))
+        self.tally.finished.add(block_of(event))
+        self._unsaved.discard(block_of(event))
 
     def on_trial_start(self, *_: Any, **event: Any) -> None:
         """Note which actor trains the block, and where: Ray may not know that of one that died."""
-        self._begun.add(_block(event))
+        self._begun.add(block_of(event))
         actor = event["trial"].temporary_state.ray_actor
-        self._actors[_block(event)] = actor._actor_id.hex()
-        self._handles[_block(event)] = actor
-        self.node_of(_block(event))
+        self._actors[block_of(event)] = actor._actor_id.hex()
+        self._handles[block_of(event)] = actor
+        self.node_of(block_of(event))
 
     def on_trial_recover(self, *_: Any, **event: Any) -> None:
         """Note an attempt that failed, on a node that Ray may only later find to be lost."""
-        block = _block(event)
+        block = block_of(event)
         self._unsaved.discard(block)
         self.tally.replicas[block] = 0.0
         if self._had_begun(block):
@@ -242,7 +242,7 @@ class Watch(LocalCallback, Stopper):
 
     def on_trial_error(self, *_: Any, **event: Any) -> None:
         """Give the block up; one that had not begun, which Tune may not retry, is for `take_lost`."""
-        block, trial = _block(event), event["trial"]
+        block, trial = block_of(event), event["trial"]
         if trial.max_failures and not self._had_begun(block) and self._not_begun[block] <= self.DEATHS:
             self.lost.add(block)
             return
@@ -251,7 +251,8 @@ class Watch(LocalCallback, Stopper):
         self._give_up(self.tally.blocks[block], latest_error(trial))
 
 
-def _block(event: Mapping[str, Any]) -> int:
+def block_of(event: Mapping[str, Any]) -> int:
+    """Return the index of the block that one of Tune's events is about."""
     return int(event["trial"].config["block"])
 
 
